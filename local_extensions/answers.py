@@ -1,0 +1,163 @@
+"""The rules for the answers, and the filters that put free text into generated files intact."""
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cookiecutter.exceptions import FailedHookException
+
+ROOT = Path(__file__).resolve().parent.parent
+SCAFFOLD = ROOT / "{{cookiecutter.project_slug}}"
+QUESTIONS: dict[str, object] = {
+    name: default
+    for name, default in json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8")).items()
+    if not name.startswith("_")
+}
+WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+FREE_TEXT = ("project_name", "description", "author_name")
+MAX_TEXT = 200  # characters
+MAX_NAME = 40  # characters: then a line that holds the package stays within the 120 of the formatter
+
+# Modules of Pythons newer than the one that runs this, and one that Python itself leaves out of its list.
+MORE_STDLIB = {"annotationlib", "compression", "test"}
+
+# Characters that are invisible, that reorder what a reader sees, or that YAML does not allow: escaped in files.
+HIDDEN = re.compile("[\x7f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
+
+
+def checked(answers: Mapping[str, object]) -> str:
+    """Return "yes" when every answer is valid.
+
+    Raises:
+        FailedHookException: with one line per problem; nothing has been created yet.
+    """
+    if problems := find_problems(answers):
+        raise FailedHookException("\n".join(["Nothing was generated. Please change:", *problems]))
+    return "yes"
+
+
+def find_problems(answers: Mapping[str, object]) -> list[str]:
+    """Return every problem of the answers, each in one line that names the answer and what to do."""
+    found: dict[str, list[str]] = {}
+    for name, default in QUESTIONS.items():
+        answer = answers.get(name)
+        if not isinstance(answer, str):
+            found[name] = [f"{answer!a} is not text; write it in quotes."]
+        elif isinstance(default, list):
+            found[name] = [] if answer in default else [f"{answer!a} is not a choice; use {', '.join(default)}."]
+        else:
+            rule = {
+                "author_email": _email_problems,
+                "project_slug": _slug_problems,
+                "package_name": _package_problems,
+            }.get(name, _text_problems)
+            found[name] = list(rule(answer))
+
+    # A default made from a wrong answer is wrong as well; naming it would only hide the cause.
+    name, slug = (str(answers.get(question)) for question in ("project_name", "project_slug"))
+    if found["project_name"] and answers.get("author_name") == f"{name[:195]} team":
+        found["author_name"] = []
+    if found["project_slug"] and answers.get("package_name") == slug.replace("-", "_"):
+        found["package_name"] = []
+    return [f"  {question}: {problem}" for question, problems in found.items() for problem in problems]
+
+
+def _text_problems(text: str) -> Iterator[str]:
+    if not text.strip():
+        yield "is empty; write a few words."
+    elif text != text.strip():
+        yield "begins or ends with white space; write it without."
+    if len(text) > MAX_TEXT:
+        yield f"has {len(text)} characters; use at most {MAX_TEXT}."
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
+        yield "contains a line break or another control character; write it in one line."
+    if any(opening in text for opening in ("{{", "{%", "{#")):
+        yield "contains {{, {% or {#, which a later update would take for template code; write it without."
+
+
+def _email_problems(email: str) -> Iterator[str]:
+    if len(email) > MAX_TEXT:
+        yield f"has {len(email)} characters; use at most {MAX_TEXT}."
+    elif not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", email):
+        yield f"{email!a} is not an address; write it like team@example.com."
+    elif "{%" in email or "{{" in email or "{#" in email:
+        yield "contains {{, {% or {#; write it without."
+
+
+def _slug_problems(slug: str) -> Iterator[str]:
+    if not slug:
+        yield "is empty: the name has no letter to make it from; write one, like my-service."
+        return
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
+        yield f"{slug!a} must be words of lower-case letters and digits, joined by single hyphens, like my-service2."
+    if not 2 <= len(slug) <= MAX_NAME:
+        yield f"has {len(slug)} characters; use 2 to {MAX_NAME}."
+    if slug in WINDOWS_DEVICES:
+        yield f"{slug!a} is a device name on Windows; choose another."
+
+
+def _package_problems(package: str) -> Iterator[str]:
+    if len(package) > MAX_NAME:
+        yield f"has {len(package)} characters; use at most {MAX_NAME}."
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", package):
+        yield f"{package!a} must be a letter, then letters, digits and underscores, all lower case, like my_service2."
+    elif keyword.iskeyword(package) or keyword.issoftkeyword(package):
+        yield f"{package!a} is a word of the Python language; choose another."
+    elif package in sys.stdlib_module_names | MORE_STDLIB:
+        yield f"{package!a} is a module of the standard library, which it would hide; choose another."
+    elif package in (ROOT / "locks" / "import-names.txt").read_text(encoding="utf-8").split():
+        yield f"{package!a} is a module that the service depends on; choose another."
+    elif package in _scaffold_names():
+        yield f"{package!a} is a file or folder of every generated project; choose another."
+    elif package in WINDOWS_DEVICES:
+        yield f"{package!a} is a device name on Windows; choose another."
+
+
+def _scaffold_names() -> set[str]:
+    """Return what a package must not be called: paths, on any file system, and modules that tools find by name."""
+    folders = (SCAFFOLD, SCAFFOLD / "tests", SCAFFOLD / "tools")
+    return {entry.name.split(".")[0].lower() for folder in folders for entry in folder.iterdir()}
+
+
+def quote(text: str) -> str:
+    """Return text as a double-quoted string that means the same in TOML, YAML and JSON."""
+    return _escape_hidden(json.dumps(text, ensure_ascii=False))
+
+
+def quote_python(text: str) -> str:
+    """Return text as a Python string literal in the quotes that formatters choose."""
+    literal = quote(text)
+    if text.count('"') > text.count("'"):
+        literal = "'" + literal[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+    return literal
+
+
+def quote_markdown(text: str) -> str:
+    """Return text so that Markdown shows it as it is: in a heading, a paragraph or a table cell."""
+    text = re.sub(r"([\\`*_\[\]<>&|~$])", r"\\\1", text)
+    text = re.sub(
+        r"^(\s*)([-+=#:]|\d+(?=[.)]))", lambda m: m[1] + (m[2] + "\\" if m[2].isdigit() else "\\" + m[2]), text
+    )
+    return re.sub(r"(?<!\\)#(?=#*$)", r"\\#", text)
+
+
+def embed(value: object) -> str:
+    """Return value as JSON for the inside of a double-quoted Python string: `json.loads("...")`."""
+    return json.dumps(json.dumps(value))[1:-1]
+
+
+def _escape_hidden(literal: str) -> str:
+    return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", literal)
+
+
+FILTERS = {
+    "checked": checked,
+    "quote": quote,
+    "quote_python": quote_python,
+    "quote_markdown": quote_markdown,
+    "embed": embed,
+}
