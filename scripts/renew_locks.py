@@ -1,0 +1,80 @@
+"""Renews the locks that the template ships: `make locks`.
+
+Writes locks/X.Y.txt for every Python of cookiecutter.json, each a superset for all answers;
+locks/import-names.txt, the module names that a package must not take; and requirements.txt, what the
+template itself is made and tested with. uv resolves, because it can do so for a Python that is not on this
+machine. Everything is resolved before the first file is replaced.
+"""
+
+import json
+import runpy
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SCAFFOLD = ROOT / "{{cookiecutter.project_slug}}"
+LOCKS = ROOT / "locks"
+RESOLVE = ("pip", "compile", "--quiet", "--no-config", "--no-header", "--generate-hashes", "--upgrade")
+
+
+def main() -> int:
+    tools = runpy.run_path(str(ROOT / "local_extensions" / "locks.py"))
+    wanted = set[str]()
+    for name in ("prod.in", "dev.in", "tools.in"):
+        wanted |= tools["names_in"]((SCAFFOLD / "requirements" / name).read_text(encoding="utf-8"))
+    pythons: list[str] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["python_version"]
+
+    texts: dict[Path, str] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        requirements = Path(scratch, "all.in")
+        requirements.write_text("\n".join(sorted(wanted)), encoding="utf-8")
+        for python in pythons:
+            print(f"resolving for Python {python} ...", flush=True)
+            lock = uv(*RESOLVE, "--python-version", python, "--python-platform", "linux", str(requirements))
+            pins = tools["parse"](lock)
+            missing = wanted - pins.keys()
+            if missing:
+                sys.exit(f"renew_locks: uv left out {', '.join(sorted(missing))} for Python {python}")
+            texts[LOCKS / f"{python}.txt"] = tools["render"](pins, roots=set(), source="")
+        print("reading the module names ...", flush=True)
+        newest = Path(scratch, "newest.txt")
+        newest.write_text(texts[LOCKS / f"{pythons[0]}.txt"], encoding="utf-8")
+        site = Path(scratch, "site")
+        install = ["pip", "install", "--quiet", "--no-config", "--no-deps", "--require-hashes"]
+        uv(*install, "--python-version", pythons[0], "--python-platform", "linux", "--only-binary", ":all:",
+           "--target", str(site), "--requirement", str(newest))  # fmt: skip
+        modules = {entry.name.split(".")[0] for entry in site.iterdir() if not entry.name.endswith(".dist-info")}
+        names = sorted(name for name in modules if name.isidentifier() and not name.startswith("_"))
+        texts[LOCKS / "import-names.txt"] = "".join(f"{name}\n" for name in names)
+        print("resolving what the template is made with ...", flush=True)
+        texts[ROOT / "requirements.txt"] = uv(
+            *RESOLVE, "--universal", "--python-version", min(pythons, key=minor), "requirements.in"
+        )
+
+    for path, text in texts.items():
+        new = path.with_name(f".{path.name}.new")
+        new.write_text(text, encoding="utf-8", newline="\n")
+        new.replace(path)
+    print("wrote", *(path.relative_to(ROOT) for path in texts))
+    return 0
+
+
+def minor(python: str) -> int:
+    """Return 14 for "3.14": what Pythons are ordered by."""
+    return int(python.split(".")[1])
+
+
+def uv(*arguments: str) -> str:
+    """Return what a uv command prints; end with its message when it fails."""
+    result = subprocess.run(
+        [sys.executable, "-m", "uv", *arguments], stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT
+    )
+    if result.returncode:
+        sys.exit(f"renew_locks: uv {arguments[0]} {arguments[1]} failed; nothing was changed")
+    return result.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
