@@ -1,0 +1,33 @@
+"""How gunicorn serves the application in a container. Every value can be checked with: gunicorn --check-config"""
+
+from pathlib import Path
+
+from {{ cookiecutter.package_name }}.logs import log_config
+from {{ cookiecutter.package_name }}.settings import SettingsError, load_settings
+
+try:
+    settings = load_settings()
+except SettingsError as error:  # before any worker starts, and without a traceback
+    raise SystemExit(f"The service cannot start.\n{error}") from None
+
+wsgi_app = "{{ cookiecutter.package_name }}:create_app()"
+bind = "0.0.0.0:8000"
+
+worker_class = "gthread"
+workers = settings.web_concurrency
+threads = settings.web_threads
+
+# The application alone decides which proxies to trust: TRUSTED_PROXIES.
+forwarded_allow_ips = ""
+
+# The heartbeat files must not wait for a disk, and the root file system may be read-only.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+control_socket_disable = True
+
+timeout = 30  # seconds until a worker that no longer reports is replaced
+graceful_timeout = 25  # seconds to finish requests after SIGTERM; let the orchestrator wait 30 before it kills
+keepalive = 75  # seconds; longer than a load balancer keeps idle connections (usually 60)
+
+# The application logs its requests itself, with their ids.
+accesslog = None
+logconfig_dict = log_config(settings)

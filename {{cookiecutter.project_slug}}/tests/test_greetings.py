@@ -1,0 +1,30 @@
+import pytest
+from flask.testing import FlaskClient
+
+
+def test_every_listed_greeting_answers(client: FlaskClient) -> None:
+    listing = client.get("/api/greetings").json
+    assert listing is not None
+    assert listing["items"]
+    for item in listing["items"]:
+        assert client.get(item["url"]).status_code == 200
+
+
+def test_a_greeting_names_who_is_greeted(client: FlaskClient) -> None:
+    response = client.get("/api/greetings/fr", query_string={"name": "Zoë"})
+    assert response.json == {"language": "fr", "message": "Bonjour, Zoë!"}
+
+
+def test_an_unknown_language_is_not_found_and_says_what_is(client: FlaskClient) -> None:
+    response = client.get("/api/greetings/xx")
+    assert response.status_code == 404
+    assert response.json is not None
+    assert "known are de, en" in response.json["detail"]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 81])
+def test_a_name_that_does_not_fit_is_refused_by_field(client: FlaskClient, name: str) -> None:
+    response = client.get("/api/greetings/en", query_string={"name": name})
+    assert response.status_code == 422
+    assert response.json is not None
+    assert response.json["errors"][0]["field"] == "name"

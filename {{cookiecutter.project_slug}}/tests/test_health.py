@@ -1,0 +1,26 @@
+from flask import Flask
+from flask.testing import FlaskClient
+
+from {{ cookiecutter.package_name }}.health import add_check
+
+
+def test_livez_answers(client: FlaskClient) -> None:
+    assert client.get("/livez").json == {"status": "alive"}
+
+
+def test_readyz_answers_when_every_check_passes(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        add_check("queue", lambda: None)
+    assert client.get("/readyz").json == {"status": "ready", "checks": ["queue"]}
+
+
+def test_readyz_names_what_fails_and_keeps_the_reason_to_the_logs(app: Flask, client: FlaskClient) -> None:
+    def broken() -> None:
+        raise ConnectionError("the password is hunter2")
+
+    with app.app_context():
+        add_check("queue", broken)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "queue" in response.text
+    assert "hunter2" not in response.text

@@ -1,0 +1,338 @@
+"""Makes the hashed locks in requirements/ out of the .in files beside them. Standard library only.
+
+    python tools/lock.py compile      prod.txt and dev.txt, keeping the pins they have (make lock)
+    python tools/lock.py upgrade      the same and tools.txt, with the newest versions (make upgrade)
+    python tools/lock.py rebaseline   baseline.txt, the lock of the image's big layer (make rebaseline)
+    python tools/lock.py check        fail when a lock is not what its .in file asks for (make lock-check)
+
+A lock is right only for the Python that compiled it, so it is compiled by Python {{ cookiecutter.python_version }}: one on this
+machine, else the `lock` target of the Dockerfile. Nothing is replaced until everything has succeeded.
+
+LAYERCAKE_LOCK=require (the default) fails when that cannot be done, auto keeps the locks that are there
+and warns, skip keeps them without trying.
+"""
+
+import argparse
+import configparser
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PYTHON = "{{ cookiecutter.python_version }}"
+PROJECT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = PROJECT / "requirements"
+CACHE = PROJECT / ".cache"
+BASELINE_HEADER = "# prod.txt when the big layer of the image was last taken. `make rebaseline` takes it anew.\n"
+BASELINE_SHARE = 0.25  # of the packages; past it, a new baseline pays
+UNUSED = 24 * 60 * 60  # seconds after which what lies in .cache belongs to no run that still goes on
+
+# Settings of pip that would make it install elsewhere, do something else, or keep its reasons to itself.
+MISLEADING = "ABI DRY_RUN IMPLEMENTATION PLATFORM PREFIX PYTHON PYTHON_VERSION QUIET REPORT REQUIRE_HASHES ROOT TARGET"
+
+# The lines that tell why a tool failed, the best first; the first is this file, speaking from inside Docker.
+TELLING = (
+    r"^(?:#\d+ )?[\d.]+ lock: (.+?)(?:; every lock is as it was)?\.?$",
+    r"(No space left on device)",
+    r"((?:No matching distribution|Invalid requirement|Could not open|Failed to build).+)$",
+    r"^\s*(?:#\d+ )?ERROR: (.+)$",
+    r"^(?:[\w.]+(?:Error|Exception): )?(.*\S)\s*$",
+)
+
+
+class LockError(Exception):
+    """What went wrong, in one line that also says what to do."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("actions", nargs="+", choices=["compile", "upgrade", "rebaseline", "check"])
+    actions: list[str] = parser.parse_args().actions
+    if "check" in actions and actions != ["check"]:
+        parser.error("check goes alone")
+    mode = os.environ.get("LAYERCAKE_LOCK") or "require"
+    if mode not in ("auto", "skip", "require"):
+        say(f"LAYERCAKE_LOCK is {mode!r}; use auto, skip or require.")
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to stop is to be interrupted
+    try:
+        if actions == ["check"]:
+            check()
+        else:
+            publish(make(actions, skip=mode == "skip"))
+            report_delta()
+    except KeyboardInterrupt:
+        say("interrupted; every lock is as it was.")
+        return 130
+    except (LockError, OSError, ValueError, configparser.Error) as error:
+        if mode == "auto" and actions != ["check"]:
+            say(f"WARNING: the locks stay as they are; run `make lock` later. Reason: {error}.")
+            return 0
+        say(f"{error}." if actions == ["check"] else f"{error}; every lock is as it was.")
+        return 1
+    return 0
+
+
+def make(actions: list[str], *, skip: bool) -> dict[str, str]:
+    """Return the new text of each lock that the actions ask for, by file name."""
+    texts: dict[str, str] = {}
+    for action in actions:
+        if action == "rebaseline":
+            texts["baseline.txt"] = pins_only(texts.get("prod.txt") or read("prod.txt"))
+        elif not skip:
+            texts |= compile_locks(action)
+    return texts
+
+
+def check() -> None:
+    """Raise LockError when compiling again would change a lock, or when a pin is not what its hashes say."""
+    for name, text in compile_locks("check").items():
+        now, wanted = pins(current(name)), pins(text)
+        found = [f"lacks {pin}" for pin in wanted if pin not in now]
+        found += [f"still has {pin}" for pin in now if pin not in wanted]
+        found += [f"has other hashes for {pin}" for pin in now if wanted.get(pin, now[pin]) != now[pin]]
+        if found:
+            found[4:] = [f"and {len(found) - 4} more"] if len(found) > 4 else []
+            target = "upgrade" if name == "tools.txt" else "lock"
+            raise LockError(f"requirements/{name} is stale: it {', '.join(found)}; run `make {target}`")
+    say("the locks are what their .in files ask for.")
+
+
+def report_delta() -> None:
+    """Say how far prod.txt has moved from the baseline when it is time for a new one."""
+    now, baseline = (set(pins(current(name))) for name in ("prod.txt", "baseline.txt"))
+    moved = {re.split(r"[^\w.-]", pin)[0] for pin in now ^ baseline}
+    if len(moved) > BASELINE_SHARE * len(now):
+        say(f"{len(moved)} of {len(now)} packages have changed since the baseline: `make rebaseline` is worth it.")
+
+
+# Compiling
+
+
+def compile_locks(action: str) -> dict[str, str]:
+    """Return the text of each lock that compile, upgrade or check needs; the project is not touched."""
+    names = ["prod", "dev"] if action == "compile" else ["tools", "prod", "dev"]
+    with scratch_folder() as work:
+        shutil.copytree(REQUIREMENTS, work / "requirements")
+        if interpreter := find_interpreter():
+            python = tools_venv(interpreter)
+            if action == "check":  # compiling keeps a pin and its hashes even if they do not belong together
+                command = "install --dry-run --ignore-installed --no-deps --require-hashes -r prod.txt -r dev.txt"
+                step("checking the hashes", [python, "-I", "-m", "pip", *command.split()], cwd=work / "requirements")
+            for name in names:
+                compile_one(python, work, name, upgrade=action == "upgrade")
+            if sys.platform != "linux":  # where a package asks for others on Linux only, they would be missing
+                say("these locks are for this platform; for Linux: docker build --target lock --output requirements .")
+        elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
+            run_in_docker(work, action)
+        else:
+            raise LockError(
+                f"there is neither a Python {PYTHON} that can make virtual environments nor Docker; install one of them"
+            )
+        return {f"{name}.txt": verified(work / "requirements" / f"{name}.txt") for name in names}
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder in .cache for the time of a run; remove what runs that were killed have left there."""
+    CACHE.mkdir(exist_ok=True)
+    for path in (*CACHE.glob("lock-*"), *CACHE.glob("tools-*"), *REQUIREMENTS.glob(".*.txt.*")):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNUSED:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folder = Path(tempfile.mkdtemp(prefix="lock-", dir=CACHE))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_interpreter() -> str:
+    """Return a working interpreter of the right version: the running one, or one on PATH; "" without one."""
+    probe = f"import ensurepip, sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != {PYTHON!r})"
+    candidates = (sys.executable, f"python{PYTHON}", "python3", "python")
+    # A name on PATH proves nothing: version managers put stand-ins there that only fail.
+    return next((candidate for candidate in candidates if succeeds(candidate, "-I", "-c", probe)), "")
+
+
+def succeeds(*command: str) -> bool:
+    """Return whether a command exists and ends well within half a minute."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def tools_venv(interpreter: str) -> str:
+    """Return the Python of a venv with the pip-tools of requirements/tools.txt, making it when needed."""
+    tools = read("tools.txt")
+    venv = CACHE / f"tools-{hashlib.sha256(f'{PYTHON}{tools}'.encode()).hexdigest()[:12]}"
+    bin_python = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    works = (str(venv / bin_python), "-I", "-c", "import piptools")
+    if not succeeds(*works):
+        with scratch_folder() as work:
+            new, python, listed = work / "venv", str(work / "venv" / bin_python), work / "tools.txt"
+            listed.write_text(re.sub(r"(?m)^uv==.*\n([ \t].*\n)*", "", tools), encoding="utf-8")  # large, for images
+            if succeeds(interpreter, "-I", "-c", "import pip"):  # saves installing one
+                without, pip = ["--without-pip"], [interpreter, "-I", "-m", "pip", "--python", python]
+            else:
+                without, pip = [], [python, "-I", "-m", "pip"]
+            step(f"making a venv with Python {PYTHON}", [interpreter, "-I", "-m", "venv", *without, str(new)])
+            options = ["--no-compile", "--no-deps", "--require-hashes", "--requirement", str(listed)]
+            step("installing pip-tools", [*pip, "install", *options])
+            if not succeeds(*works):  # another run may have been faster
+                shutil.rmtree(venv, ignore_errors=True)  # broken: for one, its Python is gone
+                new.rename(venv)
+    os.utime(venv)
+    return str(venv / bin_python)
+
+
+def compile_one(python: str, work: Path, name: str, *, upgrade: bool) -> None:
+    """Compile requirements/NAME.in below `work`; the NAME.txt there is the seed whose pins are kept."""
+    options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-emit-options", "--no-config"]
+    options += ["--upgrade"] if upgrade else []
+    files = ["--output-file", f"requirements/{name}.txt", f"requirements/{name}.in"]
+    step(f"resolving {name}.in", [python, "-I", "-m", "piptools", "compile", *options, *files], cwd=work)
+
+
+def run_in_docker(work: Path, action: str) -> None:
+    """Let the `lock` target of the Dockerfile run this file inside the base image of the service."""
+    with (work / "pip.conf").open("w", encoding="utf-8") as file:
+        package_sources().write(file)
+    options = f"--target lock --no-cache-filter lock-compile --progress plain --build-arg LOCK_ACTION={action}"
+    files = ["--secret", f"id=pip.conf,src={work / 'pip.conf'}", "--output", str(work / "requirements"), str(PROJECT)]
+    step("compiling in Docker", ["docker", "buildx", "build", *options.split(), *files])
+
+
+def package_sources() -> configparser.RawConfigParser:
+    """Return the package indexes that pip uses here: inside Docker they must be the same."""
+    found, sources = (configparser.RawConfigParser(strict=False) for _ in range(2))
+    named = os.environ.get("PIP_CONFIG_FILE", "")
+    personal = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    folders = ["/etc", "~/.pip", f"{personal}/pip", "~/Library/Application Support/pip"]
+    files = [] if named == os.devnull else [*(f"{place}/pip.conf" for place in folders), named]
+    found.read(map(os.path.expanduser, files), encoding="utf-8")
+    sources["global"] = {}
+    for name in ("index-url", "extra-index-url", "trusted-host"):
+        value = os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or found.get("global", name, fallback="")
+        if value:
+            sources["global"][name] = value
+    return sources
+
+
+def step(title: str, command: list[str], cwd: Path = PROJECT) -> None:
+    """Run a command, with a dot per second as a sign of life. Raises LockError with its last words."""
+    print(f"lock: {title} ", end="", file=sys.stderr, flush=True)
+    dropped = {"PYTHONPATH", "PYTHONHOME", *(f"PIP_{name}" for name in MISLEADING.split())}
+    environment = {name: value for name, value in os.environ.items() if name.upper() not in dropped}
+    environment |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment |= {"CUSTOM_COMPILE_COMMAND": "make lock", "PIP_RETRIES": os.environ.get("PIP_RETRIES", "1")}
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            while process.poll() is None:
+                try:
+                    process.wait(timeout=1)
+                except subprocess.TimeoutExpired:
+                    print(".", end="", file=sys.stderr, flush=True)
+        finally:
+            process.kill()
+            process.wait()
+            print(f" {time.monotonic() - started:.1f} s", file=sys.stderr)
+        output.seek(0)
+        words = output.read().decode(errors="replace").replace(f"{cwd}{os.sep}", "")
+    if process.returncode:
+        raise LockError(f"{title} failed: {last_words(words)}")
+
+
+def last_words(output: str) -> str:
+    """Return what a tool's output tells best about why it failed."""
+    output = re.sub(r"(\S+==\S+) from .+\n\s+Expected sha256", r"\nERROR: \1 does not match its hashes\n", output)
+    found = next(filter(None, (re.findall(pattern, output, re.MULTILINE) for pattern in TELLING)), ["it said nothing"])
+    words = re.sub(r" \(from versions: .*", "", found[-1]).strip().rstrip(".")
+    if "conflicting" in words and (clash := re.findall(r"ResolutionImpossible: \[(.+)", output)):
+        words += ": " + " against ".join(dict.fromkeys(re.findall(r"Requirement\('([^']+)'\)", clash[-1])))
+    if refused := re.findall(r"(?:Retrying .+?|WARNING: )(\[Errno[^\"')]+|timed out|40[13] \w+|.+secure host)", output):
+        words += f"; the package index was not reached: {refused[-1]}"
+    return words[:400]
+
+
+# Files
+
+
+def read(name: str) -> str:
+    """Return the text of a file in requirements/."""
+    return (REQUIREMENTS / name).read_text(encoding="utf-8")
+
+
+def current(name: str) -> str:
+    """Return the text of a lock, "" when somebody has deleted it."""
+    return read(name) if (REQUIREMENTS / name).exists() else ""
+
+
+def verified(path: Path) -> str:
+    """Return the text of a lock that every machine may use. Raises LockError when it may not."""
+    text = path.read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if re.match(r"-|[^#]*\bfile:|[^#]*://[^/\s]*@|.*#.* -[rc] (/|\w:|\.\.)", line):
+            raise LockError(f"{path.name} would hold an option, a credential or a path of this machine: {line[:99]!r}")
+    if bare := [pin for pin, hashes in pins(text).items() if not hashes]:
+        raise LockError(f"{path.name} would hold {bare[0]} without a hash; ask for a released version of it")
+    return text
+
+
+def pins(lock: str) -> dict[str, set[str]]:
+    """Return the hashes of every pin of a lock, by pin: `flask==3.1.3`, with its marker where it has one."""
+    lines = (line.split("--hash=") for line in lock.replace("\\\n", " ").splitlines() if re.match(r"[A-Za-z0-9]", line))
+    return {pin.strip(): {value.strip() for value in hashes} for pin, *hashes in lines}
+
+
+def pins_only(lock: str) -> str:
+    """Return a lock without its comments: what the image's big layer is keyed on."""
+    lines = (line for line in lock.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    return BASELINE_HEADER + "".join(f"{line}\n" for line in lines)
+
+
+def publish(texts: dict[str, str]) -> None:
+    """Replace files in requirements/, all or none: each is written beside its target, then renamed onto it."""
+    targets = {REQUIREMENTS / name: text for name, text in texts.items() if text != current(name)}
+    before = {target: target.read_bytes() for target in targets if target.exists()}
+    new = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in targets}
+    try:
+        for target, text in targets.items():
+            with new[target].open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            if target in before:
+                shutil.copymode(target, new[target])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # too late to stop: some locks would be new and others old
+        for target in targets:
+            new[target].replace(target)
+    except OSError:
+        for target, content in before.items():
+            if target.read_bytes() != content:
+                target.write_bytes(content)
+        raise
+    finally:
+        for path in new.values():
+            path.unlink(missing_ok=True)
+
+
+def say(message: str) -> None:
+    """Tell the person who waits, without the credentials of URLs; standard output stays free for programs."""
+    print("lock:", re.sub(r"://[^/\s]*@", "://****@", " ".join(message.split())), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes /opt/venv hold exactly what the given locks list: installs what is missing or different, removes
+# the rest, touches nothing else. The Dockerfile runs it once for each layer of packages.
+set -eu
+venv=/opt/venv
+started=$(mktemp)
+trap 'rm -f "$started"' EXIT
+
+[ -d "$venv" ] || python -m venv --without-pip "$venv"
+
+/tmp/bin/uv pip sync --python "$venv" --require-hashes --no-build --link-mode copy "$@" || {
+    echo "sync.sh: a package could not be installed, see above. If it has no wheel for this Python," >&2
+    echo "sync.sh: see 'A package without a wheel' in README.md." >&2
+    exit 1
+}
+
+# Bytecode for what is new. It is valid whatever its timestamp: in layers with rewritten times, Python would
+# compile it again at every start. Sorted and in chunks of one size, so that every machine writes the same bytes.
+# The pyc header is that of PEP 552; py_compile would import half of a standard library that has no bytecode itself.
+find "$venv" -name '*.py' -cnewer "$started" -print0 | sort -z | xargs -0 -r -n 100 -P "$(nproc)" python -I -S -c '
+import importlib.util, marshal, os, sys
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        source = file.read()
+    try:
+        code = compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):  # a sample for another Python: found out if it is ever imported
+        continue
+    target = importlib.util.cache_from_source(path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, "wb") as file:
+        file.write(importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + importlib.util.source_hash(source) + marshal.dumps(code))'
