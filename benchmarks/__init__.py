@@ -1,0 +1,1 @@
+"""What rendering, locking and building cost, measured side by side: `make bench`."""
