@@ -1,0 +1,1 @@
+"""Tests of the template, in layers: each file says which one."""

@@ -1,0 +1,115 @@
+"""Fixtures that every test may use."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_cookies.plugin import Cookies
+
+from tests.locking import lock, write
+from tests.package_index import PackageIndex, serving
+from tests.support import ANSWERS, HERE, ROOT, Person, Project, Template, engine, git, once
+
+Bake = Callable[..., Project]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a Docker engine where there is none; with REQUIRE_DOCKER=1 that is a failure."""
+    if item.get_closest_marker("docker") and (reason := engine()):
+        if os.environ.get("REQUIRE_DOCKER") == "1":
+            pytest.fail(f"REQUIRE_DOCKER=1, but there is {reason}", pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Render without compiling the locks, unless a test says otherwise; ignore the person's own settings."""
+    monkeypatch.setenv("LAYERCAKE_LOCK", "skip")
+    for name in ("APP_ENV", "SECRET_KEY", "VERSION", "PYTHONPATH", "VIRTUAL_ENV"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def bake(cookies: Cookies) -> Bake:
+    """Render the template: `bake(license="MIT")` returns the project; a misspelt answer is an error."""
+
+    def bake_project(**answers: str) -> Project:
+        unknown = answers.keys() - ANSWERS.keys()
+        assert not unknown, f"cookiecutter.json asks for no {', '.join(unknown)}"
+        result = cookies.bake(extra_context={"python_version": HERE, **answers}, template=str(ROOT))
+        assert result.exception is None, result.exception
+        assert result.exit_code == 0
+        return Project(result.project_path)
+
+    return bake_project
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Person:
+    """Somebody who has never used cookiecutter."""
+    for name in ("home", "tmp", "work"):
+        (tmp_path / "person" / name).mkdir(parents=True)
+    return Person(tmp_path / "person")
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Template:
+    """The template as a repository that people generate from."""
+    copy = Template(tmp_path / "layercake")
+    for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]:
+        if (ROOT / name).is_file():
+            (copy.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy.path / name)
+    git(copy.path, "init", "--quiet")
+    copy.commit("version 1")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture
+def tooled(bake: Bake, shared: Path) -> Project:
+    """A project whose lock tools (pip-tools in a venv of its own) are installed already."""
+    project = bake()
+
+    def make(new: Path) -> None:
+        code = "import lock; lock.CACHE.mkdir(); print(lock.tools_venv(lock.find_interpreter()))"
+        python = project.run(sys.executable, "-Bc", code, PYTHONPATH="tools").stdout.split()[-1]
+        project.run(python, "-I", "-m", "piptools", "compile", "--help")  # leaves the .pyc files
+        (project.path / ".cache").rename(new)
+
+    tools = once(shared / "lock-tools", make)
+    shutil.copytree(tools, project.path / ".cache", symlinks=True, copy_function=os.link)
+    return project
+
+
+@pytest.fixture(scope="session")
+def index() -> Iterator[PackageIndex]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def no_pip_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the person's own package index, so that a test sees what it says."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def small(tooled: Project, index: PackageIndex, no_pip_settings: None, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose requirements are tiny packages from an index with a password, locked already."""
+    monkeypatch.setenv("PIP_INDEX_URL", index.url())
+    write(tooled, "prod.in", "layer-alpha\nlayer-beta\n")
+    write(tooled, "dev.in", "-c prod.txt\nlayer-gamma\n")
+    lock(tooled, "compile", "rebaseline")
+    return tooled

@@ -1,0 +1,358 @@
+"""make cache-check: what it reads, what it concludes, and that it passes and fails on real builds as it should."""
+
+import importlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.conftest import Bake
+from tests.support import HERE, Project
+
+UV_LOG = """\
+#1 [internal] load build definition from Dockerfile
+#1 DONE 0.0s
+
+#5 [base 1/2] FROM docker.io/library/python:3.13-slim@sha256:0123
+#5 resolve docker.io/library/python:3.13-slim 0.0s done
+#5 DONE 0.0s
+
+#6 [base 2/2] WORKDIR /app
+#6 CACHED
+
+#8 [baseline 1/1] RUN --mount=type=cache,target=/root/.cache/uv     sh /tmp/bin/sync.sh /tmp/baseline.txt
+#8 0.694 Resolved 2 packages in 279ms
+#8 0.700 Downloading pydantic-core (2.2MiB)
+
+#10 [production 1/2] COPY --link gunicorn.conf.py ./
+#10 DONE 0.2s
+
+#8 [baseline 1/1] RUN --mount=type=cache,target=/root/.cache/uv     sh /tmp/bin/sync.sh /tmp/baseline.txt
+#8 0.775 Prepared 2 packages in 79ms
+#8 0.775 Installed 2 packages in 79ms
+#8 0.775  - flask==3.1.2
+#8 0.775  + flask==3.1.3
+#8 0.775  + pydantic-core==2.50.4
+#8 DONE 1.7s
+"""
+PIP_LOG = """\
+#7 [2/3] RUN pip install -r requirements/prod.txt
+#7 1.634 Collecting build==1.6.1 (from -r prod.txt (line 7))
+#7 1.660   Downloading build-1.6.1-py3-none-any.whl.metadata (4 kB)
+#7 1.663   Downloading build-1.6.1-py3-none-any.whl (31 kB)
+#7 1.700   Using cached pip_tools-7.6.2-py3-none-any.whl (76 kB)
+#7 1.711   Downloading https://packages.example.com/click-8.5.1.tar.gz (126 kB)
+#7 3.017       Successfully uninstalled pip-25.1.1
+#7 3.243 Successfully installed build-1.6.1 click-8.5.1 pip_tools-7.6.2
+#7 DONE 3.7s
+"""
+
+
+@pytest.fixture
+def checker(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, from a rendered project."""
+    project = bake()
+    monkeypatch.syspath_prepend(project.path / "tools")
+    for name in ("cache_check", "lock"):  # another test may have loaded those of another project
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module("cache_check")
+    assert Path(str(module.__file__)).is_relative_to(project.path)
+    return module
+
+
+# Reading
+
+
+def test_the_log_tells_which_steps_ran_and_what_uv_did(checker: ModuleType) -> None:
+    workdir, install, copy = checker.parse_steps(UV_LOG)
+    assert [(step.label, step.cached) for step in (workdir, install, copy)] == [
+        ("base 2/2", True), ("baseline 1/1", False), ("production 1/2", False)
+    ]  # fmt: skip
+    assert install.installed == {"flask", "pydantic-core"}
+    assert install.downloads == 2
+    assert (copy.installed, copy.downloads) == (set(), 0)
+
+
+def test_the_log_tells_what_pip_did(checker: ModuleType) -> None:
+    (install,) = checker.parse_steps(PIP_LOG)
+    assert install.installed == {"build", "click", "pip-tools"}
+    assert install.downloads == 2
+
+
+@pytest.mark.parametrize("compression", ["", "gz"])
+def test_packages_are_read_from_new_layers_only(checker: ModuleType, tmp_path: Path, compression: str) -> None:
+    site = "opt/venv/lib/python3.13/site-packages"
+    contents = {
+        "old": [f"{site}/click-8.5.1.dist-info/METADATA"],
+        "new": [
+            f"{site}/pydantic_core-2.50.4.dist-info/METADATA",
+            f"{site}/Flask-3.1.3.dist-info/RECORD",  # touched, not installed
+            f"{site}/.wh.jinja2-3.1.6.dist-info",  # removed
+            f"{site}/setuptools/_vendor/wheel-0.48.0.dist-info/METADATA",  # part of another package
+        ],
+    }
+    layers = {}
+    for name, files in contents.items():
+        layers[name] = io.BytesIO()
+        mode = f"w:{compression}"
+        with tarfile.open(fileobj=layers[name], mode=mode) as layer:  # type: ignore[call-overload]
+            for file in files:
+                layer.addfile(tarfile.TarInfo(file))
+    manifest = json.dumps([{"Layers": ["blobs/a", "blobs/b"]}]).encode()
+    members = {"blobs/b": layers["new"].getvalue(), "blobs/a": layers["old"].getvalue(), "manifest.json": manifest}
+    with tarfile.open(tmp_path / "image.tar", "w") as image:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            image.addfile(info, io.BytesIO(data))
+    assert checker.packages_in(tmp_path / "image.tar", ["sha256:1", "sha256:2"], ["sha256:1"]) == {"pydantic-core"}
+
+
+def test_the_package_to_try_is_pure_and_needs_nothing(checker: ModuleType) -> None:
+    root = checker.lock.PROJECT
+    dev, prod = ((root / "requirements" / name).read_text() for name in ("dev.txt", "prod.txt"))
+    taken = {checker.package_name(pin) for pin in checker.lock.pins(prod)}
+    pin = checker.spare_pin(dev, taken)
+    assert re.fullmatch(r"iniconfig==[\d.]+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n){2}", pin)
+    assert not checker.spare_pin(dev, {*taken, "iniconfig"}).startswith("pytest"), "pytest needs others"
+    with pytest.raises(checker.CheckError, match=r"requirements/dev\.in"):
+        checker.spare_pin(prod, taken)
+
+
+def test_arguments_that_change_with_a_commit_are_found(checker: ModuleType) -> None:
+    dockerfile = """\
+ARG BASE_SHA=before the first stage
+FROM python:3.13-slim AS base
+ARG UV_VERSION=0.9 SOURCE_DATE_EPOCH
+ARG GIT_SHA=unknown CI_COMMIT_REF_NAME
+ARG VERSION=dev
+ARG BUILD_NUMBER
+ARG BUILD_TYPE=release
+"""
+    assert checker.changing_arguments(dockerfile, []) == ["BUILD_NUMBER", "CI_COMMIT_REF_NAME", "GIT_SHA", "VERSION"]
+    given = ["--build-arg", "VERSION=1", "--build-arg=BUILD_NUMBER=7"]
+    assert checker.changing_arguments(dockerfile, given) == ["CI_COMMIT_REF_NAME", "GIT_SHA"]
+    assert checker.new_values(["GIT_SHA"]) != checker.new_values(["GIT_SHA"])
+
+
+def test_the_copy_holds_what_git_knows_or_would_add(checker: ModuleType, tmp_path: Path) -> None:
+    project = Project(checker.lock.PROJECT)
+    (project.path / ".env").write_text("SECRET_KEY=private", encoding="utf-8")
+    project.run("git", "init", "--quiet")
+    project.run("git", "add", "--all")
+    (project.path / "LICENSE").unlink()
+    (project.path / "new.py").touch()
+    checker.copy_project(tmp_path / "copy")
+    copied = {str(path) for path in Project(tmp_path / "copy").files()}
+    assert {"Dockerfile", ".dockerignore", "new.py"} <= copied
+    assert not {".env", "LICENSE"} & copied
+    assert not (tmp_path / "copy" / ".git").exists()
+
+
+def test_the_copy_holds_everything_where_git_knows_nothing(checker: ModuleType, tmp_path: Path) -> None:
+    (checker.lock.PROJECT / ".venv").mkdir()
+    checker.copy_project(tmp_path / "copy")
+    assert (tmp_path / "copy" / "Dockerfile").exists()
+    assert not (tmp_path / "copy" / ".venv").exists()
+
+
+# Concluding
+
+
+def test_each_verdict_names_the_change_the_step_and_what_to_do(checker: ModuleType) -> None:
+    def build(packages: set[str], *output: str, command: str = "RUN ./install") -> object:
+        step = checker.Step("packages 1/1", command, output=list(output))
+        return checker.Build("event", [step] if output or packages or "pip" in command else [], [], packages, 1.0)
+
+    nothing = build(set())
+    assert checker.judge_unchanged(nothing, "Do.") == []
+    assert checker.judge_unchanged(build({"flask"}), "Do.") == ["event: flask installed again by [packages 1/1]. Do."]
+    in_another_stage = build(set(), " + flask==3.1.3")
+    assert checker.judge_unchanged(in_another_stage, "Do.") == ["event: flask installed again by [packages 1/1]. Do."]
+    quiet = build(set(), command="RUN pip install -q .")  # the copy of its result may come from the cache
+    assert len(checker.judge_unchanged(quiet, "Do.")) == 1
+
+    assert checker.judge_added(build({"new", "late"}), "new", {"late"}) == []
+    assert "flask installed again by [packages 1/1]" in checker.judge_added(build({"new", "flask"}), "new", set())[0]
+    assert "not in the image" in checker.judge_added(nothing, "new", set())[0]
+
+    assert checker.judge_downloads(build({"flask"}, " + flask==3.1.3")) == []
+    fetched = build({"flask"}, "Prepared 1 package in 3ms", " + flask==3.1.3")
+    assert "1 packages downloaded again" in checker.judge_downloads(fetched)[0]
+    assert "did not say" in checker.judge_downloads(build({"flask", "click"}, " + flask==3.1.3"))[0]
+    assert "did not say" in checker.judge_downloads(nothing)[0]
+
+
+# Real builds
+
+
+def pins(project: Project, lock: str) -> list[str]:
+    """Return the pins of a lock with their hashes."""
+    return re.findall(r"^[a-z0-9._-]+==.*\n(?: +--hash.*\n)+", project.read(f"requirements/{lock}.txt"), re.MULTILINE)
+
+
+def change(project: Project, name: str, *replacements: tuple[str, str]) -> None:
+    """Replace text in a file of the project; what is replaced must be there."""
+    text = project.read(name)
+    for old, new in replacements:
+        assert old in text, f"{name} has no {old!r}"
+        text = text.replace(old, new)
+    (project.path / name).write_text(text, encoding="utf-8")
+
+
+def check(project: Project, **env: str) -> tuple[int, list[str], str]:
+    """Return the exit code of the check, its reasons and its whole output, and see that it left nothing behind."""
+    before = {name: (project.path / name).read_bytes() for name in project.files()}
+    with subprocess.Popen(
+        [sys.executable, "tools/cache_check.py"], cwd=project.path, env={**os.environ, **env}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        output = process.communicate(timeout=600)[0]
+    assert_nothing_left(project, process.pid, before)
+    print(output)
+    return process.returncode, re.findall(r"^  (\w.*: .*)", output.partition("\nFAIL: ")[2], re.MULTILINE), output
+
+
+def assert_nothing_left(project: Project, pid: int, before: dict[Path, bytes]) -> None:
+    """Fail when a file of the project is new or different, or an image is left."""
+    assert {name: (project.path / name).read_bytes() for name in project.files() if name.suffix != ".pyc"} == before
+    images = project.run("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "cache-check").stdout
+    assert f":{pid}-" not in images
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_the_generated_dockerfile_passes(bake: Bake) -> None:
+    code, reasons, output = check(bake())
+    assert (code, reasons) == (0, [])
+    assert output.endswith("PASS: a build reinstalls only what changed.\n")
+    rows = {line.split("  ")[0]: line for line in output.splitlines()}
+    assert re.search(r" 0 +nothing +\[production \d/\d\]$", rows["change code"])
+    assert re.search(r" 0 +nothing +none$", rows["change version"])
+    assert " iniconfig " in rows["add iniconfig"]
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_a_delta_may_be_installed_again_and_is_reported_when_it_has_grown(bake: Bake) -> None:
+    project = bake()
+    late = pins(project, "baseline")[-5:]
+    change(project, "requirements/baseline.txt", *((pin, "") for pin in late))
+    code, reasons, output = check(project)
+    assert (code, reasons) == (0, [])
+    assert f"{len(late)} of {len(pins(project, 'prod'))} packages have changed since the baseline" in output
+
+
+CLASSIC = f"""\
+FROM python:{HERE}-slim
+WORKDIR /app
+COPY requirements/prod.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip pip install -q --require-hashes -r prod.txt
+COPY . .
+"""
+INSTALL = "FROM base AS baseline\n"
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        pytest.param(
+            [(INSTALL, f"{INSTALL}COPY flask_service/ flask_service/\n")],
+            [r"change code: {n} packages installed again by \[baseline 2/2\]\. Move what copies or mounts the code"],
+            id="code-above-the-install",
+        ),
+        pytest.param(
+            [("target=/root/.cache/uv", "target=/root/.cache/pip")],
+            [r"rebaseline: {more} packages downloaded again by \[baseline 1/1\]\. Mount a cache"],
+            id="cache-mount-at-the-wrong-path",
+        ),
+        pytest.param(
+            [(INSTALL, f"{INSTALL}ARG GIT_SHA=unknown\nENV UV_NO_CACHE=1\n")],
+            [
+                r"change version: {n} packages installed again by \[baseline 1/1\]\. Move ARG GIT_SHA, VERSION",
+                r"rebaseline: {more} packages downloaded again by \[baseline 1/1\]\. .* UV_NO_CACHE",
+            ],
+            id="commit-above-the-install-and-cache-switched-off",
+        ),
+        pytest.param(
+            [("requirements/baseline.txt", "requirements/prod.txt")],
+            [r"add iniconfig: {n} packages installed again by \[baseline 1/1\]\. Install requirements/baseline\.txt"],
+            id="one-layer",
+        ),
+        pytest.param(
+            None,
+            [
+                r"add iniconfig: {n} packages installed again by \[stage-0 4/5\]\. Install requirements/baseline\.txt",
+                r"rebaseline: \[stage-0 4/5\] did not say what is downloaded\. Let the installer speak",
+            ],
+            id="classic-order-with-a-quiet-installer",
+        ),
+    ],
+)
+def test_a_spoiled_dockerfile_fails_for_its_reason_alone(
+    bake: Bake, spoil: list[tuple[str, str]] | None, expected: list[str]
+) -> None:
+    project = bake()
+    if spoil:
+        change(project, "Dockerfile", *spoil)
+    else:
+        (project.path / "Dockerfile").write_text(CLASSIC, encoding="utf-8")
+    packages = len(pins(project, "prod"))
+    code, reasons, output = check(project)
+    assert code == 1
+    assert len(reasons) == len(expected), output
+    for reason, pattern in zip(reasons, expected, strict=True):
+        assert re.match(pattern.format(n=packages, more=packages + 1), reason)
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_options_reach_docker_and_a_failing_build_shows_its_end(bake: Bake) -> None:
+    result = bake().run("make", "cache-check", "ARGS=--target nowhere", check=False)
+    assert 'target stage "nowhere" could not be found' in result.stdout
+    assert "cache-check: the build failed at 'first build', see above" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_check_leaves_nothing(bake: Bake, number: signal.Signals) -> None:
+    project = bake()
+    change(project, "Dockerfile", (INSTALL, f"{INSTALL}RUN sleep 300\n"))
+    before = {name: (project.path / name).read_bytes() for name in project.files()}
+    with subprocess.Popen(
+        [sys.executable, "tools/cache_check.py"], cwd=project.path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        log = project.path / ".cache"
+        deadline = time.monotonic() + 300
+        while not any("RUN sleep" in file.read_text() for file in log.glob("*/log")):
+            assert time.monotonic() < deadline, "the build did not start"
+            time.sleep(0.1)
+        process.send_signal(number)
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert output.endswith("cache-check: interrupted; everything it made is removed again.\n")
+    assert_nothing_left(project, process.pid, before)
+
+
+@pytest.mark.parametrize(("name", "value"), [("DOCKER_HOST", "tcp://127.0.0.1:1"), ("PATH", "/nowhere")])
+def test_without_an_engine_it_says_so_in_one_line(
+    bake: Bake, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = bake().run(sys.executable, "tools/cache_check.py", check=False)
+    assert result.returncode == 2
+    assert re.fullmatch(r"cache-check: no Docker engine with buildx answers \(.+\); start .*\n", result.stdout)

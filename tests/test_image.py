@@ -1,0 +1,359 @@
+"""The images of a generated service: built, looked into, run and asked."""
+
+import json
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import Bake
+from tests.support import Project, has_image
+
+pytestmark = pytest.mark.docker
+
+KEY = "0123456789abcdef0123456789abcdef"
+PYTHON = "3.14"
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """Return what a docker command prints."""
+    result = subprocess.run(
+        ["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert not check or result.returncode == 0, f"docker {' '.join(arguments)}:\n{result.stdout}"
+    return result.stdout.strip()
+
+
+@contextmanager
+def built(project: Project, *options: str) -> Iterator[str]:
+    """Build an image of the project, yield its tag, and remove it; unchanged layers come from the cache."""
+    tag = f"layercake-test:{uuid4().hex[:12]}"
+    project.run("docker", "build", "--quiet", "--tag", tag, *options, ".")
+    try:
+        yield tag
+    finally:
+        docker("image", "rm", "--force", tag)
+
+
+@contextmanager
+def running(tag: str, *options: str) -> Iterator[tuple[str, str]]:
+    """Run a container; yield its id and its address once it answers."""
+    container = docker("run", "--detach", "--publish", "127.0.0.1:0:8000", *options, tag)
+    try:
+        address = "http://" + docker("port", container, "8000")
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                ask(f"{address}/livez")
+                break
+            except OSError:
+                assert time.monotonic() < deadline, docker("logs", container)
+                time.sleep(0.2)
+        yield container, address
+    finally:
+        docker("rm", "--force", container)
+
+
+def ask(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return str(response.read().decode())
+
+
+def layers(tag: str) -> list[str]:
+    return list(json.loads(docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", tag)))
+
+
+def pins(lock: str) -> set[str]:
+    return set(re.findall(r"^[a-z0-9-]+==[^ ]+", lock, flags=re.MULTILINE))
+
+
+def a_new_package(project: Project) -> tuple[str, str]:
+    """Return the name and the pin, with hashes, of a package that the service does not have: out of dev.txt."""
+    block = re.search(r"^(iniconfig)==(?:.*\\\n)+.*\n", project.read("requirements/dev.txt"), flags=re.MULTILINE)
+    assert block
+    return block[1], block[0]
+
+
+@pytest.mark.parametrize("python", ["3.14", "3.13", "3.12", "3.11"])
+def test_the_service_runs_as_nobody_on_a_read_only_root(bake: Bake, python: str) -> None:
+    if not has_image(python):
+        pytest.skip(f"the engine has no python:{python}-slim, and cannot pull it")
+    with built(bake(python_version=python)) as tag:
+        options = (
+            "--read-only",
+            "--cap-drop",
+            "ALL",
+            "--security-opt",
+            "no-new-privileges",
+            "--env",
+            f"SECRET_KEY={KEY}",
+        )
+        with running(tag, *options) as (container, address):
+            assert json.loads(ask(f"{address}/readyz"))["status"] == "ready"
+            assert "Flask Service" in ask(f"{address}/")
+            assert docker("exec", container, "id", "-u") == "10001"
+            assert docker("exec", container, "python", "--version").startswith(f"Python {python}.")
+            deadline = time.monotonic() + 60
+            while docker("inspect", "--format", "{{.State.Health.Status}}", container) != "healthy":
+                assert time.monotonic() < deadline, docker("inspect", "--format", "{{json .State.Health}}", container)
+                time.sleep(0.5)
+            docker("stop", container)
+            assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
+            for line in docker("logs", container).splitlines():
+                assert json.loads(line)["level"] == "INFO", line
+
+
+def test_it_refuses_to_start_without_a_key_in_plain_words(bake: Bake) -> None:
+    with built(bake(python_version=PYTHON)) as tag:
+        name = tag.replace(":", "-")
+        try:
+            command = ["docker", "run", "--rm", "--name", name, tag]
+            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        finally:
+            docker("rm", "--force", name, check=False)
+    assert result.returncode == 1
+    assert "SECRET_KEY: production needs at least 32 random characters" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_it_holds_the_lock_and_nothing_that_could_install_more(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    listing = "import importlib.metadata as m, re\nfor d in m.distributions(): print(re.sub('[-_.]+', '-', d.name).lower() + '==' + d.version)"
+    with built(project) as tag:
+        assert set(docker("run", "--rm", tag, "python", "-c", listing).split()) == pins(
+            project.read("requirements/prod.txt")
+        )
+        tools = "for tool in pip pip3 uv gcc cc make git curl; do command -v $tool && exit 1; done; exit 0"
+        assert docker("run", "--rm", "--user", "0", tag, "sh", "-c", tools) == ""
+        # The interpreter below the venv has nothing either, and no step left a cache or a script behind.
+        assert "No module named pip" in docker("run", "--rm", tag, "/usr/local/bin/python", "-m", "pip", check=False)
+        leftovers = "find /tmp /root/.cache /etc/pip.conf /etc/uv -mindepth 0 -not -name tmp 2>/dev/null"
+        assert docker("run", "--rm", "--user", "0", tag, "sh", "-c", leftovers, check=False) == ""
+
+
+def test_every_installed_module_has_bytecode_that_no_timestamp_can_make_stale(bake: Bake) -> None:
+    check = """
+import importlib.util, pathlib
+for source in pathlib.Path("/opt/venv").rglob("*.py"):
+    bytecode = pathlib.Path(importlib.util.cache_from_source(str(source)))
+    flags = bytecode.read_bytes()[4:8] if bytecode.exists() else None
+    if flags != b"\\x01\\0\\0\\0":  # hash-based, unchecked (PEP 552)
+        print(source, flags)
+"""
+    with built(bake(python_version=PYTHON)) as tag:
+        assert docker("run", "--rm", tag, "python", "-c", check) == ""
+
+
+def test_a_new_version_of_the_code_changes_no_layer_below_it(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    with built(project, "--build-arg", "VERSION=1.2.3") as before:
+        module = project.path / "flask_service" / "greetings.py"
+        module.write_text(module.read_text(encoding="utf-8").replace("Hallo", "Servus"), encoding="utf-8")
+        with built(project, "--build-arg", "VERSION=1.2.4") as after:
+            old, new = layers(before), layers(after)
+            assert len(old) == len(new)
+            assert [a == b for a, b in zip(old, new, strict=True)] == [True] * (len(old) - 1) + [False]
+            with running(after, "--env", f"SECRET_KEY={KEY}") as (_, address):
+                assert "Servus" in ask(f"{address}/api/greetings/de")
+                assert "1.2.4" in ask(f"{address}/")
+
+
+def test_a_package_comes_and_goes_in_the_small_layer(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    lock = project.path / "requirements" / "prod.txt"
+    name, pin = a_new_package(project)
+    with built(project) as before:
+        original = lock.read_text(encoding="utf-8")
+        lock.write_text(original + pin, encoding="utf-8")
+        with built(project) as after:
+            docker("run", "--rm", after, "python", "-c", f"import {name}")
+            changed = [
+                position for position, (a, b) in enumerate(zip(layers(before), layers(after), strict=True)) if a != b
+            ]
+            assert changed == [len(layers(before)) - 3]  # below it the baseline, above it the two layers of code
+        # With the package in the baseline and gone from the lock, the small layer takes it away again.
+        (project.path / "requirements" / "baseline.txt").write_text(original + pin, encoding="utf-8")
+        lock.write_text(original, encoding="utf-8")
+        with built(project) as without:
+            assert "No module named" in docker("run", "--rm", without, "python", "-c", f"import {name}", check=False)
+
+
+def test_exactly_this_enters_the_build(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    for name in (".env", ".git/config", "secrets.pem", "notes/todo.md", "flask_service/__pycache__/a.cpython-314.pyc",
+                 "tests/.cache/x", ".venv/bin/python", "requirements/.prod.txt.1", "tools/private.key", "compose.override.yaml"):  # fmt: skip
+        path = project.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("must not enter", encoding="utf-8")
+    (project.path / "Everything.Dockerfile").write_text("FROM scratch\nCOPY . /\n", encoding="utf-8")
+    project.run("docker", "build", "--file", "Everything.Dockerfile", "--output", "type=local,dest=../context", ".")
+    context = project.path.parent / "context"
+    found = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
+    modules = ("__init__", "about", "errors", "greetings", "health", "logs", "pages", "settings", "validation")
+    tests = (
+        "conftest",
+        "test_errors",
+        "test_greetings",
+        "test_health",
+        "test_logs",
+        "test_pages",
+        "test_proxies",
+        "test_settings",
+    )
+    assert found == {
+        "gunicorn.conf.py",
+        "pyproject.toml",
+        *(f"flask_service/{name}.py" for name in modules),
+        "flask_service/py.typed",
+        "flask_service/static/icon.svg",
+        "flask_service/static/style.css",
+        "flask_service/templates/index.html",
+        *(f"requirements/{name}" for name in ("baseline.txt", "dev.in", "dev.txt", "prod.in", "prod.txt")),
+        *(f"requirements/{name}" for name in ("tools.in", "tools.txt")),
+        *(f"tests/{name}.py" for name in tests),
+        "tools/lock.py",
+        "tools/sync.sh",
+    }
+
+
+def test_a_strict_umask_does_not_lock_the_service_out(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    for path in (project.path, *project.path.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    with built(project) as tag, running(tag, "--env", f"SECRET_KEY={KEY}") as (_, address):
+        assert json.loads(ask(f"{address}/livez")) == {"status": "alive"}
+
+
+def test_the_test_target_builds_only_when_the_tests_pass(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    project.run("docker", "buildx", "bake", "--file", "docker-bake.hcl", "test")
+    (project.path / "tests" / "test_wrong.py").write_text(
+        "def test_wrong() -> None:\n    assert 1 == 2\n", encoding="utf-8"
+    )
+    result = project.run("docker", "buildx", "bake", "--file", "docker-bake.hcl", "test", check=False)
+    assert result.returncode != 0
+    assert "assert 1 == 2" in result.stdout
+
+
+def test_make_build_tags_the_version(bake: Bake) -> None:
+    version = uuid4().hex[:12]
+    project = bake(python_version=PYTHON, project_slug=f"built-{version}", package_name="flask_service")
+    project.run("make", "build", f"VERSION={version}")
+    try:
+        assert f"APP_VERSION={version}" in docker("image", "inspect", f"built-{version}:{version}")
+    finally:
+        docker("image", "rm", "--force", f"built-{version}:{version}", f"built-{version}:latest")
+
+
+def test_a_package_without_a_wheel_stops_the_build_and_says_what_to_do(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    with (project.path / "requirements" / "prod.txt").open("a", encoding="utf-8") as lock:
+        lock.write("docopt==0.6.2 --hash=sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491\n")
+    result = project.run("docker", "build", "--progress", "plain", ".", check=False)
+    assert result.returncode != 0
+    assert "see 'A package without a wheel' in README.md" in result.stdout
+    assert "### A package without a wheel" in project.read("README.md")
+
+
+@pytest.mark.slow
+def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    recipe = project.read("README.md").partition("### A package without a wheel")[2].partition("\n## ")[0]
+    (stages,) = re.findall(r"^   ```dockerfile\n(.*?)^   ```", recipe, flags=re.MULTILINE | re.DOTALL)
+    stages = re.sub(r"^   ", "", stages, flags=re.MULTILINE).replace("some-package==1.2.3", "docopt==0.6.2")
+    stages = stages.replace(
+        "apt-get update && apt-get install --yes --no-install-recommends build-essential",
+        "pip install setuptools wheel",
+    )  # docopt needs no compiler
+    command, ignored, mount, option = (
+        re.findall(pattern, recipe)[0]
+        for pattern in (r"`(docker build [^`]+)`", r"`(![^`]+)`", r"`(--mount=[^`]+)`", r"`(--find-links /[^`]+)`")
+    )
+
+    def edit(name: str, old: str, new: str) -> None:
+        text = project.read(name)
+        assert old in text, f"{name} has no {old}"
+        (project.path / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    edit("Dockerfile", "FROM packages AS production", f"{stages}\nFROM packages AS production")
+    project.run("sh", "-c", command)
+    edit(".dockerignore", "*\n!gunicorn", f"*\n{ignored}\n!gunicorn")
+    edit("requirements/prod.in", "flask\n", "--find-links wheels\ndocopt==0.6.2\nflask\n")
+    project.run("make", "lock", LAYERCAKE_LOCK="require")
+    edit(
+        "Dockerfile",
+        "    --mount=type=bind,source=tools/sync.sh",
+        f"    {mount} \\\n    --mount=type=bind,source=tools/sync.sh",
+    )
+    edit("tools/sync.sh", "uv pip sync ", f"uv pip sync {option} ")
+    with built(project) as tag:
+        docker("run", "--rm", tag, "python", "-c", "import docopt")
+
+
+def test_the_configuration_of_a_private_index_is_used_and_not_kept(bake: Bake, tmp_path: Path) -> None:
+    project = bake(python_version=PYTHON)
+    pip, uv = tmp_path / "pip.conf", tmp_path / "uv.toml"
+    secrets = ("--secret", f"id=pip.conf,src={pip}", "--secret", f"id=uv.toml,src={uv}")
+    build = ("docker", "build", "--progress", "plain", *secrets, "--no-cache-filter")
+
+    pip.write_text("[global]\nindex-url = http://127.0.0.1:9/pip-was-here\nretries = 0\n", encoding="utf-8")
+    uv.write_text("# nothing yet\n", encoding="utf-8")
+    assert "No matching distribution found" in project.run(*build, "tools", ".", check=False).stdout
+
+    pip.write_text("# nothing any more\n", encoding="utf-8")
+    uv.write_text('[[index]]\nurl = "http://127.0.0.1:9/uv-was-here"\ndefault = true\n', encoding="utf-8")
+    assert "uv-was-here" in project.run(*build, "baseline", ".", check=False).stdout
+
+    uv.write_text("# nothing any more\n", encoding="utf-8")
+    with built(project, *secrets, "--no-cache-filter", "tools,baseline,packages") as tag:
+        look = ("sh", "-c", "ls -d /etc/pip.conf /etc/uv /run/secrets 2>/dev/null")
+        assert docker("run", "--rm", "--user", "0", tag, *look, check=False) == ""
+
+
+def test_compose_brings_a_saved_change_without_a_build_and_rebuilds_for_a_lock(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    override = 'services:\n  web:\n    ports: !override ["127.0.0.1:0:8000"]\n'
+    (project.path / "compose.override.yaml").write_text(override, encoding="utf-8")
+    compose = ["docker", "compose", "--project-name", f"layercake-test-{uuid4().hex[:8]}"]
+    log = project.path.parent / "compose.log"
+
+    def until(wanted: str, path: str = "", seconds: float = 120) -> None:
+        """Wait until the log or, with a path, the answer to it, contains what is wanted."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                text = log.read_text(encoding="utf-8", errors="replace")
+                if path:
+                    text = ask("http://" + project.run(*compose, "port", "web", "8000").stdout.strip() + path)
+            except (OSError, AssertionError):
+                text = ""
+            if wanted in text:
+                return
+            assert time.monotonic() < deadline, f"no {wanted!r} in {text}\n{log.read_text(encoding='utf-8')}"
+            time.sleep(0.5)
+
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [*compose, "up", "--build", "--watch"], cwd=project.path, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            until("Hallo", "/api/greetings/de")
+            until("Watch enabled")
+            module = project.path / "flask_service" / "greetings.py"
+            module.write_text(module.read_text(encoding="utf-8").replace("Hallo", "Servus"), encoding="utf-8")
+            until("Servus", "/api/greetings/de")
+            assert "Rebuilding" not in log.read_text(encoding="utf-8")
+            lock = project.path / "requirements" / "dev.txt"
+            lock.write_text(lock.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+            until("successfully built")
+            until("Servus", "/api/greetings/de")
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+            project.run(*compose, "down", "--timeout", "1", "--rmi", "all", "--volumes")

@@ -1,0 +1,225 @@
+"""tools/lock.py when it cannot succeed: what it says, and that everything is left as it was."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bake
+from tests.locking import lock, module, pins, requirements, scratch, write
+from tests.package_index import PASSWORD, WHEELS, PackageIndex, serving
+from tests.support import HERE, ROOT, Project
+
+FAILURES = {
+    "impossible pin": ("layer-alpha==99", {}, "No matching distribution found for layer-alpha==99"),
+    "conflict": (
+        "layer-alpha==1.1\nlayer-delta",
+        {},
+        "conflicting dependencies: layer-alpha==1.1 against layer-alpha<1.1",
+    ),
+    "no such package": ("layer-nowhere", {}, "No matching distribution found for layer-nowhere"),
+    "not a requirement": ("layer-alpha=1", {}, "Invalid requirement: 'layer-alpha=1'"),
+    "no such file": ("-r other.in", {}, "Could not open requirements file: .*No such file.*'requirements/other.in'"),
+    "network gone": ("layer-delta", {"PIP_INDEX_URL": "http://u:{password}@127.0.0.1:9/simple"}, "Connection refused"),
+    "index that hangs": ("layer-delta", {"PIP_INDEX_URL": "{hang}", "PIP_TIMEOUT": "1"}, "timed out"),
+    "wrong password": ("layer-delta", {"PIP_INDEX_URL": "{wrong}"}, "the package index was not reached: 401 Error"),
+    "credential in a URL": ("layer-beta @ {wheel}", {}, "would hold an option, a credential or a path"),
+    "path of this machine": ("layer-beta @ file://{wheels}/{name}", {}, "would hold an option, a credential or a path"),
+    "included by a path of this machine": ("-r {wheels}/all.in", {}, "would hold an option, a credential or a path"),
+    "editable": ("-e file://{source}#egg=here", {}, "failed: Editable requirements are not allowed as constraints"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_is_one_line_and_leaves_every_file(
+    small: Project, index: PackageIndex, tmp_path: Path, name: str
+) -> None:
+    wanted, settings, reason = FAILURES[name]
+    file = next(file for file in WHEELS if file.startswith("layer_beta"))
+    (tmp_path / file).write_bytes(WHEELS[file])
+    (tmp_path / "all.in").write_text("layer-beta\n", encoding="utf-8")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "setup.py").write_text(
+        "import setuptools\nsetuptools.setup(name='here', version='1')\n", encoding="utf-8"
+    )
+    values = {
+        "password": PASSWORD, "hang": index.url("hang"), "wrong": index.url(password=f"not-{PASSWORD}"),
+        "wheel": index.url(f"files/{file}"), "wheels": tmp_path, "name": file, "source": tmp_path / "source",
+    }  # fmt: skip
+    write(small, "prod.in", wanted.format(**values) + "\n")
+    before = requirements(small)
+    result = lock(small, "compile", "rebaseline", check=False, **{k: v.format(**values) for k, v in settings.items()})
+    assert result.returncode == 1, result.stdout
+    assert requirements(small) == before
+    assert not scratch(small)
+    assert "Traceback" not in result.stdout
+    assert PASSWORD not in result.stdout
+    last = result.stdout.splitlines()[-1]
+    assert all(line.startswith("lock: resolving ") for line in result.stdout.splitlines()[:-1]), result.stdout
+    assert re.search(reason, last), last
+    assert last.endswith("; every lock is as it was.")
+
+
+def test_words_of_a_failing_docker_build_are_those_of_the_lock_inside(bake: Bake) -> None:
+    tool = module(bake().path / "tools" / "lock.py")
+    output = """\
+#11 [lock-compile 4/4] RUN python tools/lock.py "compile"
+#11 1.201 lock: installing pip-tools ... 3.1 s
+#11 9.107 lock: resolving prod.in failed: No matching distribution found for x; every lock is as it was.
+#11 ERROR: process "/bin/sh -c python tools/lock.py" did not complete successfully: exit code: 1
+ERROR: failed to solve: process "/bin/sh -c python tools/lock.py" did not complete successfully: exit code: 1
+"""
+    assert tool.last_words(output) == "resolving prod.in failed: No matching distribution found for x"
+    assert tool.last_words("ERROR: Cannot connect to the engine.\n") == "Cannot connect to the engine"
+    assert tool.last_words("") == "it said nothing"
+
+
+@contextlib.contextmanager
+def mounted(target: Path, *options: str) -> Iterator[None]:
+    """Mount something on a path for a while; only root may."""
+    result = subprocess.run(["mount", *options, str(target)], capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"mounting is not allowed here: {result.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["requirements", ".cache"])
+def test_a_full_disk_is_named_and_leaves_every_lock(small: Project, place: str) -> None:
+    folder = small.path / place
+    write(small, "prod.in", "layer-delta\n")
+    before = requirements(small)
+    shutil.copytree(small.path / "requirements", small.path / "copy")
+    size = sum(-(-len(data) // 4096) * 4096 for data in before.values()) + 4096 if place == "requirements" else 1 << 20
+    with mounted(folder, "-t", "tmpfs", "-o", f"size={size}", "none"):
+        if place == "requirements":
+            shutil.copytree(small.path / "copy", folder, dirs_exist_ok=True)
+            with contextlib.suppress(OSError), (folder / "ballast").open("wb") as file:
+                file.write(b"x" * size)
+            before = requirements(small)
+        result = lock(small, "compile", check=False)
+        assert result.returncode == 1
+        assert requirements(small) == before
+    assert "No space left on device" in result.stdout.splitlines()[-1]
+    assert "Traceback" not in result.stdout
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_is_named(small: Project) -> None:
+    write(small, "prod.in", "layer-delta\n")
+    before = requirements(small)
+    folder = small.path / "requirements"
+    with mounted(folder, "--bind", str(folder)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        result = lock(small, "compile", check=False)
+    assert result.returncode == 1
+    assert re.search(r"Read-only file system: '.*/requirements/\.prod\.txt\.\d+'; every lock", result.stdout)
+    assert requirements(small) == before
+
+
+def test_when_one_lock_cannot_be_replaced_none_is(bake: Bake) -> None:
+    project = bake()
+    tool = module(project.path / "tools" / "lock.py")
+    before = requirements(project)
+    target = project.path / "requirements" / "dev.txt"
+    with mounted(target, "--bind", str(target)), pytest.raises(OSError, match="busy"):  # nothing can be renamed onto it
+        tool.publish({"prod.txt": "new==1\n", "dev.txt": "new==1\n"})
+    assert requirements(project) == before
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Interruptions
+
+
+def started(project: Project, *command: str, **env: str) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        command or [sys.executable, "tools/lock.py", "compile"], cwd=project.path, env={**os.environ, "LAYERCAKE_LOCK": "require", **env},
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["resolving", "installing the tools"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGKILL"])
+def test_stopping_leaves_every_lock_and_the_next_run_works(small: Project, how: str, moment: str) -> None:
+    if moment == "installing the tools":
+        (small.path / ".cache").rename(small.path / "kept")
+    write(small, "prod.in", "layer-delta\n")
+    before = requirements(small)
+    with serving() as silent:
+        process = started(small, PIP_INDEX_URL=silent.url("hang"), PIP_TIMEOUT="600", PIP_NO_CACHE_DIR="1")
+        assert silent.hangs.wait(60)
+        if how == "Ctrl-C":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGTERM if how == "SIGTERM" else signal.SIGKILL)
+        output, _ = process.communicate(timeout=60) if how != "SIGKILL" else (killed(process), "")
+    assert requirements(small) == before
+    if how == "SIGKILL":
+        assert len(scratch(small)) == (2 if moment == "installing the tools" else 1)
+        for left in (small.path / ".cache").iterdir():
+            os.utime(left, (0, 0))  # long ago
+        (small.path / "requirements" / ".prod.txt.99").touch()
+        os.utime(small.path / "requirements" / ".prod.txt.99", (0, 0))
+    else:
+        assert process.returncode == 130
+        assert output.splitlines()[-1] == "lock: interrupted; every lock is as it was."
+        assert "Traceback" not in output
+    if moment == "installing the tools":
+        for kept in (small.path / "kept").iterdir():
+            kept.rename(small.path / ".cache" / kept.name)
+    lock(small, "compile")
+    assert pins(small) == {"layer-alpha==1.0", "layer-delta==4.0"}
+    assert not scratch(small)
+    assert requirements(small).keys() == before.keys()
+
+
+def killed(process: subprocess.Popen[str]) -> str:
+    """Wait for a process, and end the children that its sudden death has orphaned."""
+    process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate()[0]
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_generating_leaves_a_whole_project(bake: Bake, tmp_path: Path, no_pip_settings: None) -> None:
+    baked = bake()
+    expected = {name: (baked.path / name).read_bytes() for name in baked.files()}
+    cookiecutter = [sys.executable, "-m", "cookiecutter", "--no-input", str(ROOT), f"python_version={HERE}"]
+    with serving() as silent:
+        where = {"PIP_INDEX_URL": silent.url("hang"), "PIP_NO_CACHE_DIR": "1", "LAYERCAKE_LOCK": "auto"}
+        process = started(Project(tmp_path), *cookiecutter, "-o", str(tmp_path), **where)
+        assert silent.hangs.wait(60)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    project = Project(tmp_path / "flask-service")
+    assert {name: (project.path / name).read_bytes() for name in project.files()} == expected
+    assert "lock: interrupted; every lock is as it was." in output
+
+
+# Two at once
+
+
+@pytest.mark.slow
+def test_two_at_once_make_one_tools_venv_and_the_same_locks(small: Project) -> None:
+    shutil.rmtree(small.path / ".cache")
+    write(small, "prod.in", "layer-delta\n")
+    both = [started(small), started(small)]
+    outputs = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert pins(small) == {"layer-alpha==1.0", "layer-delta==4.0"}
+    assert len(list((small.path / ".cache").iterdir())) == 1
+    lock(small, "check")

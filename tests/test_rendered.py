@@ -1,0 +1,205 @@
+"""Every combination of answers, rendered and parsed: no package is installed, no image built."""
+
+import ast
+import html
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from cookiecutter.main import cookiecutter
+from markdown_it import MarkdownIt
+
+from local_extensions.answers import find_problems
+from tests.conftest import Bake
+from tests.support import ANSWERS, CHOICES, NASTY, ROOT, Project, contents, once, tool
+
+# The longest and the shortest names: a formatter must be content with both.
+TEXTS: dict[str, dict[str, str]] = {
+    "plain": {"package_name": "o"},
+    "nasty": {**NASTY, "project_slug": "a" * 40, "package_name": "a" * 40},
+}
+MATRIX = {
+    "-".join([*choices, kind]): dict(zip(CHOICES, choices, strict=True)) | TEXTS[kind]
+    for choices in itertools.product(*CHOICES.values())
+    for kind in TEXTS
+}
+TEMPLATES_OF_THE_SERVICE = re.compile(r"/templates/.*\.html$")  # Flask's own Jinja
+PLACES_FOR_FREE_TEXT = {"LICENSE", "README.md", "pyproject.toml", "about.py"}
+
+
+@pytest.fixture(scope="session")
+def matrix(shared: Path) -> dict[str, Project]:
+    """Every combination, rendered once; the name of each says what was chosen."""
+
+    def make(folder: Path) -> None:
+        (folder / "user").mkdir(parents=True)
+        user = {"cookiecutters_dir": str(folder / "user"), "replay_dir": str(folder / "user")}
+        (folder / "user" / "config").write_text(json.dumps(user), encoding="utf-8")
+        for name, answers in MATRIX.items():
+            cookiecutter(
+                str(ROOT), no_input=True, extra_context=answers, output_dir=str(folder / name),
+                config_file=str(folder / "user" / "config"), accept_hooks=False,
+            )  # fmt: skip
+
+    folder = once(shared / "matrix", make)
+    return {name: Project(next((folder / name).iterdir())) for name in MATRIX}
+
+
+def files(matrix: dict[str, Project], pattern: str = "*") -> Iterator[tuple[str, Path]]:
+    """Yield what to call a file in a message, and its path, for every file that the pattern fits."""
+    found = False
+    for name, project in matrix.items():
+        for path in project.files():
+            if path.match(pattern):
+                found = True
+                yield f"{name}: {path}", project.path / path
+    assert found, f"there is no {pattern}"
+
+
+def test_rendering_twice_gives_the_same_bytes(bake: Bake) -> None:
+    first, second = bake(), bake()
+    assert first.path != second.path
+    assert contents(first.path) == contents(second.path)
+
+
+def test_the_matrix_is_complete_and_valid(matrix: dict[str, Project]) -> None:
+    assert len(matrix) == 2 * len(CHOICES["python_version"]) * len(CHOICES["license"])
+    defaults = dict.fromkeys(ANSWERS, "orders") | {"author_email": "team@example.com"}
+    for name, answers in MATRIX.items():
+        assert find_problems(defaults | answers) == [], name
+        assert (matrix[name].path / answers["package_name"] / "__init__.py").is_file()
+
+
+def test_every_file_of_data_can_be_read(matrix: dict[str, Project]) -> None:
+    for name, path in files(matrix, "*.toml"):
+        assert tomllib.loads(path.read_text(encoding="utf-8")), name
+    for _, path in files(matrix, "*.y*ml"):
+        list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    for project in matrix.values():
+        for found in project.path.rglob("*.json"):
+            json.loads(found.read_text(encoding="utf-8"))
+
+
+def test_every_python_file_compiles(matrix: dict[str, Project]) -> None:
+    for name, path in files(matrix, "*.py"):
+        compile(path.read_bytes(), name, "exec")
+
+
+def test_linter_and_formatter_find_nothing_to_do(matrix: dict[str, Project]) -> None:
+    paths = [project.path for project in matrix.values()]
+    for command in (["check"], ["format", "--diff"]):
+        result = subprocess.run(
+            [tool("ruff"), *command, "--no-cache", *paths], capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout[:3000] + result.stderr[:3000]
+
+
+def test_files_read_as_if_a_person_had_written_them(matrix: dict[str, Project]) -> None:
+    for name, path in files(matrix):
+        data = path.read_bytes()
+        if not data:
+            assert path.name in ("py.typed", "__init__.py"), name
+            continue
+        text = data.decode("utf-8")
+        assert "\r" not in text, name
+        assert text.endswith("\n"), name
+        assert not text.endswith("\n\n"), name
+        assert not text.startswith("\n") or path.name == "LICENSE", name  # Apache's own text begins so
+        assert not re.search(r"[ \t]+\n", text), name
+        assert not re.search(r"\bTODO\b|\bFIXME\b|\bXXX\b", text), name
+        assert not re.search(r"\n\n\n\n" if path.suffix == ".py" or path.name == "LICENSE" else r"\n\n\n", text), name
+
+
+def test_no_template_code_is_left(matrix: dict[str, Project]) -> None:
+    for name, path in files(matrix):
+        text = path.read_text(encoding="utf-8")
+        assert "cookiecutter" not in text, name
+        assert "layercake" not in text.lower() or path.name in ("lock.py", "README.md"), name
+        if not TEMPLATES_OF_THE_SERVICE.search(path.as_posix()):
+            assert not re.search(r"\{\{|\{%|\{#|%\}", text), name
+
+
+def test_free_text_is_intact_and_only_where_it_is_meant_to_be(matrix: dict[str, Project]) -> None:
+    markdown = MarkdownIt("commonmark")
+    for name, project in matrix.items():
+        if not name.endswith("nasty"):
+            continue
+        (about,) = project.path.glob("*/about.py")
+        tree = ast.parse(about.read_bytes())
+        constants = {
+            ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+        }
+        assert constants["NAME"] == NASTY["project_name"]
+        assert constants["DESCRIPTION"] == NASTY["description"]
+        facts = tomllib.loads(project.read("pyproject.toml"))["project"]
+        assert facts["description"] == NASTY["description"]
+        assert facts["authors"][0]["name"] == NASTY["author_name"]
+        heading = html.escape(NASTY["project_name"]).replace("&#x27;", "'")
+        assert f"<h1>{heading}</h1>" in markdown.render(project.read("README.md"))
+        places = {
+            path.name
+            for path in project.files()
+            if any(mark in project.read(str(path)) for mark in ("שלום", "日本語", "Brien", "x" * 20))
+        }
+        assert places <= PLACES_FOR_FREE_TEXT, name
+
+
+def test_the_license_is_the_chosen_one(matrix: dict[str, Project]) -> None:
+    first_words = {
+        "Proprietary": "Copyright ",
+        "MIT": "MIT License\n\nCopyright (c) ",
+        "Apache-2.0": "Apache License\n",
+        "BSD-3-Clause": "BSD 3-Clause License\n\nCopyright (c) ",
+    }
+    for name, project in matrix.items():
+        chosen = MATRIX[name]["license"]
+        text = project.read("LICENSE").lstrip()
+        assert text.startswith(first_words[chosen]), name
+        owner = NASTY["author_name"] if name.endswith("nasty") else "Flask Service team"
+        assert owner in text or chosen == "Apache-2.0", name
+        facts = tomllib.loads(project.read("pyproject.toml"))["project"]
+        assert facts.get("license") == (None if chosen == "Proprietary" else chosen), name
+
+
+def test_shipped_locks_are_complete_and_name_no_place(matrix: dict[str, Project]) -> None:
+    for name, project in matrix.items():
+        locks = {
+            path.name: project.read(f"requirements/{path.name}") for path in project.path.glob("requirements/*.txt")
+        }
+        assert locks.keys() == {"baseline.txt", "dev.txt", "prod.txt", "tools.txt"}, name
+        for lock, text in locks.items():
+            assert not re.search(r"://|^-|file:/|\.local", text, re.MULTILINE), f"{name}: {lock}"
+            blocks = re.split(r"\n(?=[a-z0-9])", text)[1:]
+            assert blocks, f"{name}: {lock}"
+            assert all("--hash=sha256:" in block for block in blocks), f"{name}: {lock}"
+            assert not text.startswith("#\n") or f"with Python {MATRIX[name]['python_version']}\n" in text, name
+        for asked in ("prod", "dev", "tools"):
+            roots = re.findall(r"^([a-z0-9][a-z0-9-]*)", project.read(f"requirements/{asked}.in"), re.MULTILINE)
+            assert roots, name
+            for root in roots:
+                assert re.search(rf"^{root}==", locks[f"{asked}.txt"], re.MULTILINE), f"{name}: {root}"
+        pins = [line for line in locks["prod.txt"].splitlines() if not line.lstrip().startswith("#")]
+        assert [line for line in locks["baseline.txt"].splitlines() if not line.startswith("#")] == pins, name
+
+
+@pytest.mark.parametrize(("command", "pattern"), [("hadolint", "Dockerfile"), ("shellcheck", "*.sh")])
+def test_a_linter_of_its_own_finds_nothing(matrix: dict[str, Project], command: str, pattern: str) -> None:
+    different = {path.read_bytes(): path for _, path in files(matrix, pattern)}
+    result = subprocess.run([tool(command), *different.values()], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="no docker command to read compose.yaml with")
+def test_compose_accepts_its_file(matrix: dict[str, Project]) -> None:
+    for name in ("3.14-Proprietary-plain", "3.14-Proprietary-nasty"):
+        result = matrix[name].run("docker", "compose", "config", "--format", "json")
+        assert "web" in json.loads(result.stdout)["services"]

@@ -1,0 +1,87 @@
+"""Generated services, installed by hash: their own tests, linters and type checker pass. A pairwise set of answers."""
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bake
+from tests.support import CHOICES, NASTY, has_image, interpreter, once
+
+FACTORS = {**CHOICES, "text": ["plain", "nasty"]}
+CHECKS = (
+    ("pytest", "-p", "no:cacheprovider"),
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy", "."),
+)
+
+Case = dict[str, str]
+
+
+def pairs(case: Mapping[str, str]) -> set[tuple[tuple[str, str], ...]]:
+    """Return every two of the choices that are made together in a case."""
+    return set(itertools.combinations(sorted(case.items()), 2))
+
+
+def pairwise(factors: Mapping[str, Iterable[str]]) -> list[Case]:
+    """Return few cases in which every two choices meet: always the one that adds the most pairs."""
+    candidates = [dict(zip(factors, choices, strict=True)) for choices in itertools.product(*factors.values())]
+    missing = set().union(*map(pairs, candidates))
+    cases = []
+    while missing:
+        best = max(candidates, key=lambda case: len(pairs(case) & missing))
+        cases.append(best)
+        missing -= pairs(best)
+    return cases
+
+
+CASES = pairwise(FACTORS)
+
+
+def mark(case: Case) -> list[pytest.MarkDecorator]:
+    """A Python that is not on this machine is in its image."""
+    return [pytest.mark.slow, *([] if interpreter(case["python_version"]) else [pytest.mark.docker])]
+
+
+def test_every_pair_of_choices_is_in_the_set() -> None:
+    met = set().union(*map(pairs, CASES))
+    for (a, of_a), (b, of_b) in itertools.combinations(sorted(FACTORS.items()), 2):
+        for pair in itertools.product(of_a, of_b):
+            assert ((a, pair[0]), (b, pair[1])) in met
+    assert len(CASES) < len(list(itertools.product(*FACTORS.values())))
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id="-".join(case.values()), marks=mark(case)) for case in CASES])
+def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -> None:
+    python = case["python_version"]
+    text = NASTY if case["text"] == "nasty" else {}
+    project = bake(python_version=python, license=case["license"], project_slug="orders", package_name="orders", **text)
+    uv = [sys.executable, "-m", "uv"]
+
+    if found := interpreter(python):
+
+        def install(venv: Path) -> None:
+            project.run(*uv, "venv", "--quiet", "--python", found, venv)
+            locks = ("requirements/prod.txt", "requirements/dev.txt")
+            project.run(*uv, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
+
+        venv = once(shared / f"service-{python}", install)
+        for tool, *arguments in CHECKS:
+            cache = str(shared / f"mypy-{python}")
+            project.run(venv / "bin" / "python", "-m", tool, *arguments, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true")
+    elif has_image(python):
+        tag = f"generate-service-{'-'.join(case.values()).lower()}-{os.getpid()}"
+        project.run("docker", "build", "--quiet", "--target", "test", "--tag", tag, ".")
+        try:
+            commands = " && ".join(" ".join(("python -m", *check)) for check in CHECKS)
+            caches = ("--env", "MYPY_CACHE_DIR=/tmp/mypy", "--env", "RUFF_NO_CACHE=true")
+            project.run("docker", "run", "--rm", *caches, tag, "sh", "-c", commands)
+        finally:
+            subprocess.run(["docker", "image", "rm", "--force", tag], capture_output=True, check=False)
+    else:
+        pytest.skip(f"neither Python {python} nor an image of it is here")

@@ -1,0 +1,205 @@
+"""The locks that the template ships, how they are cut, and the command that renews them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bake
+from tests.locking import module
+from tests.support import CHOICES, HERE, ROOT, SCAFFOLD, Project
+
+PYTHONS = CHOICES["python_version"]
+ROOTS = {
+    name: (SCAFFOLD / "requirements" / name).read_text(encoding="utf-8") for name in ("prod.in", "dev.in", "tools.in")
+}
+
+LOCK = """\
+app==1.0 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+    # via
+    #   -c requirements/prod.txt
+    #   -r requirements/all.in
+Color.Am_a==0.4 ; sys_platform == "win32" \\
+    --hash=sha256:cc
+    # via click
+click[extra]==8.0 \\
+    --hash=sha256:dd
+    # via
+    #   app
+    #   other
+other==2.0 \\
+    --hash=sha256:ee
+    # via -r requirements/all.in
+
+# The following packages are considered to be unsafe in a requirements file:
+setuptools==80.0 \\
+    --hash=sha256:ff
+    # via other
+"""
+
+
+locks = module(ROOT / "local_extensions" / "locks.py")
+
+
+def shipped(python: str) -> str:
+    return (ROOT / "locks" / f"{python}.txt").read_text(encoding="utf-8")
+
+
+def test_parsing_reads_pins_hashes_and_who_needs_them() -> None:
+    pins = locks.parse(LOCK)
+    assert list(pins) == ["app", "color-am-a", "click", "other", "setuptools"]
+    assert pins["app"].hashes == ("--hash=sha256:aa", "--hash=sha256:bb")
+    assert pins["app"].via == frozenset()
+    assert pins["click"].via == {"app", "other"}
+    assert pins["color-am-a"].requirement == 'Color.Am_a==0.4 ; sys_platform == "win32"'
+    assert pins["other"].via == frozenset()
+    assert pins["setuptools"].via == {"other"}
+
+
+def test_a_cut_follows_who_needs_whom_and_leaves_the_rest() -> None:
+    pins = locks.parse(LOCK)
+    assert locks.closure(pins, {"app"}) == {"app", "click", "color-am-a"}
+    assert locks.closure(pins, {"other"}) == {"other", "click", "color-am-a", "setuptools"}
+    with pytest.raises(KeyError, match="absent; run `make locks`"):
+        locks.closure(pins, {"app", "absent"})
+
+
+def test_what_is_rendered_parses_to_the_same_pins() -> None:
+    pins = locks.parse(LOCK)
+    text = locks.render(pins, roots={"app", "other"}, source="requirements/all.in")
+    assert locks.parse(text) == pins
+    assert text.index("other==2.0") < text.index("considered to be unsafe") < text.index("setuptools==80.0")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Flask",
+        "flask==3.1",
+        "flask[async]>=3 # why",
+        'flask; python_version > "3"',
+        "flask ~= 3.0",
+        "flask @ https://x",
+    ],
+)
+def test_every_spelling_of_a_requirement_has_its_name(line: str) -> None:
+    assert locks.names_in(f"# comment\n-c prod.txt\n\n{line}\r\n") == {"flask"}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_python_has_a_lock_that_covers_every_requirements_file(python: str) -> None:
+    pins = locks.parse(shipped(python))
+    for name, text in ROOTS.items():
+        assert locks.names_in(text) <= pins.keys(), name
+    needed = locks.closure(pins, {name for text in ROOTS.values() for name in locks.names_in(text)})
+    assert needed == pins.keys(), "the lock holds what nothing asks for"
+
+
+def test_no_lock_is_shipped_for_a_python_that_cannot_be_chosen() -> None:
+    assert sorted(path.stem for path in (ROOT / "locks").glob("3.*.txt")) == sorted(PYTHONS)
+
+
+@pytest.mark.parametrize("path", [*(f"locks/{python}.txt" for python in PYTHONS), "requirements.txt"])
+def test_every_shipped_pin_is_exact_and_hashed_and_names_no_place(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for name, pin in locks.parse(text).items():
+        assert re.fullmatch(r"[a-z0-9-]+==[\w.+!]+( ; .+)?", pin.requirement), name
+        assert pin.hashes, name
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", value) for value in pin.hashes), name
+    assert not re.search(r"://|^-|file:/|(?<= )/", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_rendered_locks_are_whole_and_hashed(bake: Bake, python: str) -> None:
+    project = bake(python_version=python)
+    prod, dev, tools = (locks.parse(project.read(f"requirements/{name}.txt")) for name in ("prod", "dev", "tools"))
+    for name, pins in (("prod", prod), ("dev", dev), ("tools", tools)):
+        assert locks.closure(locks.parse(shipped(python)), locks.names_in(ROOTS[f"{name}.in"])) == pins.keys()
+        assert all(pin.hashes for pin in pins.values())
+    for name in prod.keys() & dev.keys():
+        assert prod[name][:2] == dev[name][:2], name
+    assert project.read("requirements/baseline.txt") == locks.pins_only(project.read("requirements/prod.txt"))
+    assert "make lock" in project.read("requirements/prod.txt").split("annotated")[0]
+    assert f"pip-compile with Python {python}" in project.read("requirements/prod.txt")
+
+
+def test_the_template_and_the_project_mean_the_same_baseline(bake: Bake) -> None:
+    tool = module(bake().path / "tools" / "lock.py")
+    assert tool.BASELINE_HEADER == locks.BASELINE_HEADER
+    assert tool.pins_only(LOCK) == locks.pins_only(LOCK)
+    assert "via" not in locks.pins_only(LOCK).removeprefix(locks.BASELINE_HEADER)
+
+
+@pytest.mark.slow
+def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(tooled: Project) -> None:
+    names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt", "requirements/baseline.txt"]
+    before = {name: tooled.read(name) for name in names}
+    code = "import lock; lock.compile_one(lock.tools_venv(''), lock.PROJECT, 'tools', upgrade=False)"
+    tooled.run(sys.executable, "-Bc", code, PYTHONPATH="tools")
+    tooled.run(sys.executable, "tools/lock.py", "compile", "rebaseline", LAYERCAKE_LOCK="require")
+    assert {name: tooled.read(name) for name in names} == before
+
+
+def test_modules_of_the_dependencies_are_known() -> None:
+    names = (ROOT / "locks" / "import-names.txt").read_text(encoding="utf-8").split()
+    assert names == sorted(set(names))
+    assert {"flask", "gunicorn", "pydantic", "pydantic_settings", "pythonjsonlogger", "pytest", "werkzeug"} <= set(
+        names
+    )
+
+
+def renewed(copy: Path, *, check: bool = True, **env: str) -> tuple[dict[str, bytes], str]:
+    """Run `make locks` in a copy of the template; return the files it may write, and what it said."""
+    for name in (
+        "locks",
+        "local_extensions",
+        "scripts",
+        SCAFFOLD.name,
+        "cookiecutter.json",
+        "requirements.in",
+        "requirements.txt",
+    ):
+        if not (copy / name).exists():
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+    result = subprocess.run(
+        [sys.executable, "scripts/renew_locks.py"], cwd=copy, env={**os.environ, **env},
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert (result.returncode == 0) is check, result.stdout
+    return {
+        path.name: path.read_bytes() for path in (*(copy / "locks").iterdir(), copy / "requirements.txt")
+    }, result.stdout
+
+
+def test_locks_that_cannot_be_renewed_stay_as_they_are(tmp_path: Path) -> None:
+    offline = {
+        "UV_INDEX_URL": "http://127.0.0.1:9/simple",
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+        "UV_HTTP_RETRIES": "0",
+    }
+    (tmp_path / "template").mkdir()
+    files, words = renewed(tmp_path / "template", check=False, **offline)
+    assert files.keys() == {*(f"{python}.txt" for python in PYTHONS), "import-names.txt", "requirements.txt"}
+    assert files == {
+        name: (ROOT / ("" if name == "requirements.txt" else "locks") / name).read_bytes() for name in files
+    }
+    assert "nothing was changed" in words
+    assert "Traceback" not in words
+
+
+@pytest.mark.slow
+def test_renewing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    questions["python_version"] = [HERE]  # one is enough to see, and four take long
+    (tmp_path / "cookiecutter.json").write_text(json.dumps(questions), encoding="utf-8")
+    first, words = renewed(tmp_path)
+    second, _ = renewed(tmp_path)
+    assert f"locks/{HERE}.txt" in words.splitlines()[-1]
+    assert first == second

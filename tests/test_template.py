@@ -1,0 +1,62 @@
+"""The template's own files, before anything is rendered: syntax, questions, hooks, line ends."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from cookiecutter.environment import StrictEnvironment
+
+from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD
+
+SETTINGS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+TEMPLATES = sorted(p for folder in (SCAFFOLD, ROOT / "templates") for p in folder.rglob("*") if p.is_file())
+HOOKS = sorted((ROOT / "hooks").glob("*.py"))
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT)).removeprefix(f"{SCAFFOLD.name}/")
+
+
+@pytest.mark.parametrize("path", [path for path in TEMPLATES if "__pycache__" not in path.parts], ids=short)
+def test_a_template_file_is_utf8_with_unix_lines_and_valid_jinja(path: Path) -> None:
+    data = path.read_bytes()
+    assert b"\r" not in data
+    assert data == b"" or data.endswith(b"\n")
+    environment = StrictEnvironment(context={"cookiecutter": SETTINGS})
+    environment.compile(data.decode("utf-8"), name=path.name)
+    environment.compile(str(path.relative_to(ROOT)), name="path")
+
+
+@pytest.mark.parametrize("path", HOOKS, ids=short)
+def test_a_hook_is_ascii_and_valid_python_before_it_is_rendered(path: Path) -> None:
+    source = path.read_bytes()
+    assert source.isascii()
+    tree = ast.parse(source)
+    (main,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    assert ast.unparse(main.returns or ast.Constant(None)) == "int"
+    assert source.count(b"{{ ") == 1  # values come in through one constant
+
+
+def test_every_question_and_every_choice_is_asked_in_plain_words() -> None:
+    prompts = SETTINGS["__prompts__"]
+    assert prompts.keys() == ANSWERS.keys()
+    assert len(ANSWERS) <= 14
+    for name, choices in CHOICES.items():
+        assert list(prompts[name]) == ["__prompt__", *choices]
+    for name, prompt in prompts.items():
+        question = prompt["__prompt__"] if name in CHOICES else prompt
+        assert " " in question, f"{name}: ask a question"
+        labels = prompt.values() if name in CHOICES else [prompt]
+        assert all("_" not in label and "[" not in label for label in labels), name  # rich reads [x] as a style
+
+
+def test_choices_are_only_ever_appended() -> None:
+    """A project keeps its answers for years; one that is gone would crash its next update."""
+    assert set(CHOICES["python_version"]) >= {"3.14", "3.13", "3.12", "3.11"}
+    assert CHOICES["license"][:4] == ["Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause"]
+
+
+def test_every_python_has_a_shipped_lock_and_every_license_a_text() -> None:
+    assert {path.stem for path in (ROOT / "locks").glob("3.*.txt")} == set(CHOICES["python_version"])
+    assert {path.stem for path in (ROOT / "templates" / "licenses").iterdir()} == set(CHOICES["license"])

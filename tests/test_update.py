@@ -1,0 +1,69 @@
+"""cruft: a team creates a service with it, and later takes over what the template has learnt since."""
+
+import json
+
+import pytest
+
+from tests.support import NASTY, SCAFFOLD, Person, Template, contents, git, tool
+
+NEW_FILTER = """
+
+def shout(text: str) -> str:
+    return text.upper()
+
+
+FILTERS["shout"] = shout
+"""
+
+
+@pytest.mark.parametrize("answers", [{}, NASTY], ids=["defaults", "nasty"])
+def test_cruft_creates_what_cookiecutter_generates(person: Person, template: Template, answers: dict[str, str]) -> None:
+    created = person.run(
+        tool("cruft"),
+        "create",
+        template.path,
+        "--no-input",
+        "--output-dir",
+        "a",
+        "--extra-context",
+        json.dumps(answers),
+    )
+    assert created.returncode == 0, created.stdout
+    generated = person.cookiecutter("--no-input", "-o", "b", *(f"{name}={text}" for name, text in answers.items()))
+    assert generated.returncode == 0, generated.stdout
+    cruft, cookiecutter = contents(person.work / "a"), contents(person.work / "b")
+    (state,) = [name for name in cruft if name.endswith(".cruft.json")]
+    del cruft[state]
+    assert cruft == cookiecutter
+
+
+def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(person: Person, template: Template) -> None:
+    created = person.run(tool("cruft"), "create", template.path, "--no-input")
+    assert created.returncode == 0, created.stdout
+    (project,) = person.work.iterdir()
+    git(project, "init", "-q")
+    lock = project / "requirements" / "prod.txt"
+    lock.write_text(lock.read_text(encoding="utf-8").replace("# via", "# by way of"), encoding="utf-8")
+    own = lock.read_bytes()
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "our service, with a lock of its own")
+
+    scaffold = template.path / SCAFFOLD.name
+    with (template.path / "local_extensions" / "answers.py").open("a", encoding="utf-8") as answers:
+        answers.write(NEW_FILTER)
+    with (scaffold / "Makefile").open("a", encoding="utf-8") as makefile:
+        makefile.write("\n# {{ cookiecutter.project_slug | shout }}\n")
+    (scaffold / "NEWS.md").write_text("# News of {{ cookiecutter.project_name | quote_markdown }}\n", encoding="utf-8")
+    with (scaffold / "requirements" / "prod.txt").open("a", encoding="utf-8") as shipped:
+        shipped.write("# the template ships another lock now\n")
+    template.commit("version 2")
+
+    updated = person.run(tool("cruft"), "update", "--skip-apply-ask", "--project-dir", project)
+    assert updated.returncode == 0, updated.stdout
+    assert "as clean as possible" in updated.stdout
+    assert not list(project.rglob("*.rej"))
+    assert (project / "Makefile").read_text(encoding="utf-8").endswith("# FLASK-SERVICE\n")
+    assert (project / "NEWS.md").read_text(encoding="utf-8") == "# News of Flask Service\n"
+    assert lock.read_bytes() == own
+    changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
+    assert changed == {".cruft.json", "Makefile", "NEWS.md"}
