@@ -1,0 +1,46 @@
+# What people do with the template: `make` lists it. CI runs the same targets.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: %s is too old; name a Python from 3.11 on: make PYTHON=python3.13 ..." % sys.version.split()[0])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "setup: this Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
+	@touch $@
+
+.PHONY: demo
+demo: .venv/installed ## generate a service into build/, test it, start it and look at it
+	$(BIN)/python scripts/demo.py
+
+.PHONY: test
+test: .venv/installed ## run every test; those that need Docker are skipped without it
+	$(BIN)/python -m pytest -n auto
+
+.PHONY: test-fast
+test-fast: .venv/installed ## run the tests that neither build images nor install packages
+	$(BIN)/python -m pytest -n auto -m "not docker and not slow"
+
+.PHONY: lint
+lint: .venv/installed ## check style, formatting and types of the template's own code
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/shellcheck .ci/run '{{cookiecutter.project_slug}}/tools/sync.sh'
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+
+.PHONY: locks
+locks: .venv/installed ## renew the locks that the template ships, and its own
+	$(BIN)/python scripts/renew_locks.py
+
+.PHONY: bench
+bench: .venv/installed ## measure what rendering, locking and building cost
+	$(BIN)/python -m benchmarks
+
+CODE := benchmarks hooks local_extensions scripts tests
