@@ -150,6 +150,23 @@ for source in pathlib.Path("/opt/venv").rglob("*.py"):
         assert docker("run", "--rm", tag, "python", "-c", check) == ""
 
 
+def test_two_machines_without_a_cache_make_the_same_layers_below_the_code(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    with built(project, "--no-cache") as first, built(project, "--no-cache") as second:
+        assert layers(first)[:-2] == layers(second)[:-2]
+
+
+def test_the_modules_of_every_start_have_bytecode(bake: Bake) -> None:
+    check = "import importlib.util as u, os, logging, ssl, typing; print([m.__name__ for m in (logging, ssl, typing) if not os.path.exists(u.cache_from_source(m.__file__))])"
+    with built(bake(python_version=PYTHON)) as tag:
+        assert docker("run", "--rm", tag, "python", "-c", check) == "[]"
+
+
+def test_the_image_fetches_one_tool_of_all_that_are_locked(bake: Bake) -> None:
+    with built(bake(python_version=PYTHON), "--target", "tools") as tag:
+        assert docker("run", "--rm", tag, "ls", "/tools/bin").split() == ["uv", "uvx"]
+
+
 def test_a_new_version_of_the_code_changes_no_layer_below_it(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
     with built(project, "--build-arg", "VERSION=1.2.3") as before:
