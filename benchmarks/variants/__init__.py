@@ -116,7 +116,7 @@ def read(name: str) -> str:
 
 def write(path: Path, text: str) -> None:
     """Write a file as a whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)
