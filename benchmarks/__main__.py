@@ -1,46 +1,74 @@
-"""Measures and reports: `make bench`, or `python -m benchmarks --repeats 1 locking` for a first look."""
+"""Measures what each kind of change costs, and reports it: `make bench`.
+
+    python -m benchmarks --variants classic ours --repeats 1     a first look, some minutes
+    python -m benchmarks --rate 1.25                             with a link of 10 Mbit/s to the package index
+    python -m benchmarks --report                                measures nothing, shows what there is
+
+An interrupted run keeps what it has, and goes on from there the next time.
+"""
 
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import commands, images, report
+from benchmarks import commands, report
+from benchmarks.engines import STORES, gateway, remove_leftovers
 from benchmarks.index import Index, configured_upstream
-from benchmarks.measure import BenchmarkError, Line, Progress
+from benchmarks.measure import BenchmarkError, Progress
+from benchmarks.registry import Registry
+from benchmarks.results import Results
+from benchmarks.rounds import Round, Workshop
+from benchmarks.scenario import SETS
+from benchmarks.trials import TRIALS
+from benchmarks.variants import VARIANTS
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
+EVERYTHING = (*VARIANTS, *TRIALS)
+NAMES = [variant.name for variant in EVERYTHING]
+COST = {"service": 1.0, "heavy": 2.5}  # of a round, for the remaining time
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return what the command understands."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", nargs="+", choices=[*SETS, commands.COMMANDS], default=[commands.COMMANDS, *SETS])
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES), help="image stores")
+    parser.add_argument("--variants", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--repeats", type=int, default=5, help="how often (default: 5)")
+    parser.add_argument("--engine", default="docker:dind", help="image of the engines (default: docker:dind)")
+    parser.add_argument("--rate", type=float, metavar="MB", help="megabytes a second that the package index sends")
+    parser.add_argument("--results", type=Path, default=WORK / "results.jsonl", help="where records are kept")
+    parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md, its plots, and README.md's table"
+    )
+    return parser
 
 
 def main() -> int:
     """Return 0 when everything was measured, whether or not every bar was reached."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"what to measure (default: all): {', '.join(COSTS)}")
-    parser.add_argument("--repeats", type=int, default=5, help="how often (default: 5)")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md, and the table in README.md")
+    parser = arguments()
     options = parser.parse_args()
-    parts: list[str] = options.parts or list(COSTS)
-    if unknown := set(parts) - COSTS.keys():
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(COSTS)}")
     if options.repeats < 1:
         parser.error("--repeats: at least 1")
-    if options.write and options.parts:
-        parser.error("--write: measure everything, name no parts")
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("benchmarks: ended; nothing is left behind outside build/."))
-    progress = Progress(sum(COSTS[part](options.repeats) for part in parts))
-    WORK.mkdir(parents=True, exist_ok=True)
-    lines: list[Line] = []
+    if options.rate is not None and options.rate <= 0:
+        parser.error("--rate: more than 0")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    results = Results(options.results)
     try:
-        with Index(configured_upstream(), WORK / "index") as index:
-            for part in parts:
-                lines += measure(part, index, options.repeats, progress)
-        print(report.table(lines))
+        if not options.report:
+            measure(options, results)
+        report.show(results.records)
         if options.write:
-            report.write(lines, options.repeats)
+            report.write(results.records)
     except KeyboardInterrupt:
-        print("\nbenchmarks: interrupted; nothing is left behind outside build/.", file=sys.stderr)
+        print(
+            f"\nbenchmarks: interrupted; the same command goes on from {len(results.records)} records.", file=sys.stderr
+        )
         return 130
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -48,29 +76,51 @@ def main() -> int:
     return 0
 
 
-def measure(part: str, index: Index, repeats: int, progress: Progress) -> list[Line]:
-    """Measure one part of the report."""
-    if part == "rendering":
-        return commands.measure_rendering(WORK, repeats, progress)
-    if part == "locking":
-        return commands.measure_locking(WORK, index, repeats, progress)
-    if part == "cold":
-        return images.measure_cold(WORK, index, progress)
-    return images.measure_set(part, WORK, index, repeats, progress)
+def measure(options: argparse.Namespace, results: Results) -> None:
+    """Measure what the results do not have yet. Raises BenchmarkError."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    remove_leftovers()
+    if commands.COMMANDS in options.sets:
+        measure_commands(range(options.repeats), results)
+    if sets := [name for name in SETS if name in options.sets]:
+        host = gateway()
+        rate = options.rate and options.rate * 1e6
+        with Index(configured_upstream(), WORK / "index", host, rate) as index, Registry(host) as registry:
+            print("benchmarks: locks, base images and an engine are being prepared", file=sys.stderr)
+            shop = Workshop.open(WORK, index, registry, options.engine, sets)
+            measure_builds([turn for turn in turns(options, shop, sets) if not results.have(turn.expected())], results)
 
 
-def cost_of_set(name: str) -> Callable[[int], float]:
-    """Return what a set of packages costs, by the number of repeats."""
-    return lambda repeats: images.SET_COST[name] + repeats * images.REPEAT_COST[name]
+def measure_commands(repeats: Iterable[int], results: Results) -> None:
+    """Measure rendering and locking."""
+    for title, run in (("rendering", commands.measure_rendering), ("locking", commands.measure_locking)):
+        todo = [repeat for repeat in repeats if not results.have(commands.expected(title, repeat))]
+        if todo:
+            print(f"benchmarks: {title}, {len(todo)} times", file=sys.stderr)
+            with Index(configured_upstream(), WORK / "index") as index:
+                results.add(run(WORK, index, todo))
 
 
-COSTS: dict[str, Callable[[int], float]] = {
-    "rendering": lambda repeats: (repeats + 1) * commands.RENDER_COST,
-    "locking": lambda repeats: (repeats + 2) * commands.LOCK_COST,
-    **{name: cost_of_set(name) for name in images.SETS},
-    "cold": lambda _: images.COLD_COST,
-}
-"""The parts of a run, in order, with what they cost by the number of repeats."""
+def turns(options: argparse.Namespace, shop: Workshop, sets: list[str]) -> Iterator[Round]:
+    """Yield the rounds: repeats outermost, and the variants in another order each time."""
+    chosen = [variant for variant in EVERYTHING if variant.name in options.variants]
+    for repeat in range(options.repeats):
+        start = repeat % len(chosen)
+        for name in sets:
+            for store in options.stores:
+                for variant in chosen[start:] + chosen[:start]:
+                    yield Round(shop, name, store, variant, repeat)
+
+
+def measure_builds(todo: list[Round], results: Results) -> None:
+    """Measure rounds, each of which is kept as a whole."""
+    progress = Progress(sum(COST[turn.name] for turn in todo))
+    for turn in todo:
+        progress.say(f"{turn.name}, {turn.store}, repeat {turn.record.repeat + 1}: {turn.variant.name}")
+        records = list(turn.measure())
+        results.add(records)
+        progress.advance(COST[turn.name])
+        print("   ", ", ".join(f"{record.event} {record.seconds:.1f} s" for record in records), file=sys.stderr)
 
 
 if __name__ == "__main__":

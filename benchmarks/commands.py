@@ -1,15 +1,17 @@
-"""What the commands cost that need no engine: rendering and locking."""
+"""What the commands cost that need no engine: rendering and locking. Yields records like those of builds."""
 
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.index import Index
-from benchmarks.measure import BenchmarkError, Line, Progress, compare, limit, run
+from benchmarks.measure import BenchmarkError, machine, run
+from benchmarks.results import Record
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = "commands"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-RENDER_COST, LOCK_COST = 2.0, 20.0  # seconds a repeat, for the remaining time
 
 
 def render(template: Path, folder: Path, **answers: str) -> float:
@@ -33,22 +35,41 @@ def project(folder: Path, python: str) -> Path:
     return folder / "bench"
 
 
-def measure_rendering(work: Path, repeats: int, progress: Progress) -> list[Line]:
+def measure_rendering(work: Path, _: Index, repeats: Iterable[int]) -> Iterator[Record]:
     """Measure `cookiecutter` as a process, against a template of one file: the cost of starting it."""
     single = work / "one-file-template"
     (single / "{{cookiecutter.name}}").mkdir(parents=True, exist_ok=True)
     (single / "cookiecutter.json").write_text('{"name": "bench"}\n', encoding="utf-8")
     (single / "{{cookiecutter.name}}" / "README.md").write_text("# {{ cookiecutter.name }}\n", encoding="utf-8")
-    ours, one = [], []
-    for repeat in range(repeats + 1):  # the first one warms the disk and is not counted
-        ours.append(render(ROOT, work / "rendered"))
-        one.append(render(single, work / "rendered"))
-        progress.say(f"rendering {repeat}/{repeats}: this template {ours[-1]:.2f} s, one file {one[-1]:.2f} s")
-        progress.advance(RENDER_COST)
-    return [limit("Rendering, without locking", ("template", ours[1:]), ("one file", one[1:]), times=3)]
+    templates = {"template": ROOT, "one-file": single}
+    for template in templates.values():  # warms the disk, and is not counted
+        render(template, work / "rendered")
+    for repeat in repeats:
+        for name, template in templates.items():
+            yield record("rendering", name, repeat, render(template, work / "rendered"))
 
 
-def measure_locking(work: Path, index: Index, repeats: int, progress: Progress) -> list[Line]:
+def expected(event: str, repeat: int) -> list[Record]:
+    """Return the records of one repeat, without figures."""
+    variants = {"rendering": ("template", "one-file"), "locking": ("seeded", "empty")}[event]
+    return [record(event, variant, repeat, 0.0) for variant in variants]
+
+
+def record(event: str, variant: str, repeat: int, seconds: float) -> Record:
+    """Return the record of a command."""
+    return Record(
+        set=COMMANDS,
+        store="",
+        variant=variant,
+        event=event,
+        repeat=repeat,
+        inputs=HERE,
+        where=machine(),
+        seconds=seconds,
+    )
+
+
+def measure_locking(work: Path, index: Index, repeats: Iterable[int]) -> Iterator[Record]:
     """Measure `tools/lock.py compile` with the shipped lock as the seed, against empty files.
 
     The lock tools are installed before. Both variants start every repeat with empty caches of pip and
@@ -74,14 +95,8 @@ def measure_locking(work: Path, index: Index, repeats: int, progress: Progress) 
             raise BenchmarkError("tools/lock.py wrote a lock without hashes")
         return result.seconds
 
-    progress.say("locking: installing the lock tools, and filling the local index")
-    lock(seeded=True)
-    lock(seeded=False)
-    progress.advance(2 * LOCK_COST)
-    seeded, unseeded = [], []
-    for repeat in range(1, repeats + 1):
-        seeded.append(lock(seeded=True))
-        unseeded.append(lock(seeded=False))
-        progress.say(f"locking {repeat}/{repeats}: seeded {seeded[-1]:.1f} s, from nothing {unseeded[-1]:.1f} s")
-        progress.advance(LOCK_COST)
-    return [compare("Locking both files with the shipped seed", ("seeded", seeded), ("empty", unseeded), faster=2.5)]
+    for seeded in (True, False):  # installs the lock tools and fills the local index, and is not counted
+        lock(seeded=seeded)
+    for repeat in repeats:
+        yield record("locking", "seeded", repeat, lock(seeded=True))
+        yield record("locking", "empty", repeat, lock(seeded=False))

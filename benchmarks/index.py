@@ -9,16 +9,16 @@ import hashlib
 import html
 import os
 import re
-import shutil
 import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from typing import NamedTuple, Self
 from urllib.parse import urljoin, urlsplit
 
 PAGE = "public, max-age=600"
+PIECE = 1 << 14
 FILE = "public, immutable, max-age=31536000"
 
 
@@ -58,14 +59,11 @@ class Traffic:
 
     pages: int = 0
     page_bytes: int = 0
-    files: int = 0
-    file_bytes: int = 0
+    files: Counter[str] = field(default_factory=Counter)
+    """The bytes by the name of the file."""
 
     def __sub__(self, earlier: "Traffic") -> "Traffic":
-        return Traffic(
-            self.pages - earlier.pages, self.page_bytes - earlier.page_bytes,
-            self.files - earlier.files, self.file_bytes - earlier.file_bytes,
-        )  # fmt: skip
+        return Traffic(self.pages - earlier.pages, self.page_bytes - earlier.page_bytes, self.files - earlier.files)
 
 
 class Page(NamedTuple):
@@ -105,16 +103,21 @@ class Index(ThreadingHTTPServer):
     Args:
         upstream: where pages and files come from the first time.
         folder: where they are kept.
+        host: the address to listen on.
+        rate: bytes of files that it sends in a second, to all clients together; None: as fast as it can.
     """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, upstream: Upstream, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, upstream: Upstream, folder: Path, host: str = "127.0.0.1", rate: float | None = None) -> None:
+        super().__init__((host, 0), Handler)
         self.upstream = upstream
         self.folder = folder
-        self.url = f"http://127.0.0.1:{self.server_port}/simple"
+        self.host = host
+        self.rate = rate
+        self.url = f"http://{host}:{self.server_port}/simple"
+        self._free = 0.0  # when the link is free again
         self._traffic = Traffic()
         self._counting = threading.Lock()
         self._fetching: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
@@ -144,17 +147,24 @@ class Index(ThreadingHTTPServer):
     def traffic(self) -> Traffic:
         """Return what was sent until now."""
         with self._counting:
-            return replace(self._traffic)
+            return replace(self._traffic, files=self._traffic.files.copy())
 
-    def count(self, *, page: bool, sent: int) -> None:
-        """Add one answer of `sent` bytes."""
+    def count(self, sent: int, file: str | None = None) -> None:
+        """Add one answer of `sent` bytes: a file, else a page."""
         with self._counting:
-            if page:
+            if file:
+                self._traffic.files[file] += sent
+            else:
                 self._traffic.pages += 1
                 self._traffic.page_bytes += sent
-            else:
-                self._traffic.files += 1
-                self._traffic.file_bytes += sent
+
+    def wait_for_link(self, size: int) -> None:
+        """Wait for as long as `size` bytes take on the link that all clients share."""
+        if self.rate:
+            with self._counting:
+                self._free = max(self._free, time.monotonic()) + size / self.rate
+                wait = self._free - time.monotonic()
+            time.sleep(max(0.0, wait))
 
     def page(self, name: str) -> Page:
         """Return the page of a package; its links lead to files here. Raises OSError."""
@@ -235,7 +245,7 @@ class Handler(BaseHTTPRequestHandler):
             if packed:
                 self.send_header("Content-Encoding", "gzip")
         self.end_headers()
-        self.server.count(page=True, sent=len(body))  # before the client can see the end, and ask for the count
+        self.server.count(len(body))  # before the client can see the end, and ask for the count
         self.wfile.write(body)
 
     def _answer_file(self, path: Path) -> None:
@@ -245,9 +255,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(size))
         self.end_headers()
-        self.server.count(page=False, sent=size)
+        self.server.count(size, path.name)
         with path.open("rb") as file:
-            shutil.copyfileobj(file, self.wfile)
+            while piece := file.read(PIECE):
+                self.server.wait_for_link(len(piece))
+                self.wfile.write(piece)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the terminal for the progress."""

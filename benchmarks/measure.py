@@ -1,6 +1,8 @@
 """Times processes, and turns repeats into figures."""
 
 import os
+import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -32,6 +34,9 @@ class Spread(NamedTuple):
         return f"{self.median:.2f} s ({self.low:.2f}..{self.high:.2f})"
 
 
+HEAD = ("What", "Measured: median (lowest..highest)", "Ratio", "Bar", "Verdict")
+
+
 @dataclass(frozen=True)
 class Line:
     """One number of the report, beside the bar it has to reach."""
@@ -44,6 +49,8 @@ class Line:
     at_least: bool = False
     """Whether the value has to be at least the bar; else at most."""
     unit: str = " x"
+    short: bool = False
+    """Whether the README shows it."""
 
     @property
     def reached(self) -> bool:
@@ -61,14 +68,23 @@ def compare(what: str, ours: tuple[str, Sequence[float]], other: tuple[str, Sequ
     """Return the line for "ours is at least `faster` times as fast": the ratio of the medians."""
     mine, theirs = Spread.of(ours[1]), Spread.of(other[1])
     figures = f"{ours[0]} {mine.seconds()}, {other[0]} {theirs.seconds()}"
-    return Line(what, figures, theirs.median / mine.median, faster, at_least=True)
+    return Line(what, figures, theirs.median / mine.median, faster, at_least=True, short=True)
 
 
 def limit(what: str, ours: tuple[str, Sequence[float]], other: tuple[str, Sequence[float]], *, times: float) -> Line:
     """Return the line for "ours takes at most `times` as long": the ratio of the medians."""
     mine, theirs = Spread.of(ours[1]), Spread.of(other[1])
     figures = f"{ours[0]} {mine.seconds()}, {other[0]} {theirs.seconds()}"
-    return Line(what, figures, mine.median / theirs.median, times)
+    return Line(what, figures, mine.median / theirs.median, times, short=True)
+
+
+def machine() -> str:
+    """Return the processor, the number of cores this run may use, the memory and the system."""
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if sys.platform == "linux" else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    name = model[1] if model else platform.processor()
+    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
 
 
 class Run(NamedTuple):

@@ -1,20 +1,28 @@
-"""The benchmark's own arithmetic and its local package index; nothing is built or timed."""
+"""The benchmark's own arithmetic, its local package index, its plots and its memory; nothing is timed."""
 
 import gzip
 import http.client
 import io
+import xml.etree.ElementTree as ET
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from benchmarks.images import steps_that_ran
+from benchmarks import scenario
+from benchmarks.document import document
+from benchmarks.engines import steps_that_ran
+from benchmarks.figures import Figures, lines_of
 from benchmarks.index import Index, Traffic, Upstream
 from benchmarks.measure import Spread, compare, limit
+from benchmarks.plots import Bar, bars, grid
 from benchmarks.report import with_short_version
+from benchmarks.results import Record, Results
 
 METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
 PAGE = b'<a href="../../packages/demo-1.0-py3-none-any.whl#sha256=abc">demo</a>\n' * 50
@@ -99,7 +107,7 @@ def test_a_file_may_be_kept_for_ever_and_is_counted_apart_from_pages(index: Inde
     response, body = get(index, link)
     assert body == WHEEL
     assert response.headers["Cache-Control"] == "public, immutable, max-age=31536000"
-    assert index.traffic() - before == Traffic(files=1, file_bytes=len(WHEEL))
+    assert index.traffic() - before == Traffic(files=Counter({LINK: len(WHEEL)}))
     assert get(index, f"{link}.metadata")[1] == METADATA
 
 
@@ -130,13 +138,18 @@ def test_a_bar_is_judged_by_the_ratio_of_the_medians() -> None:
     assert limit("code", slow, fast, times=11).cells()[-1] == "MISSED"
 
 
-def test_a_step_ran_when_the_log_does_not_call_it_cached() -> None:
+def test_a_step_ran_when_it_was_neither_cached_nor_fetched_from_a_registry() -> None:
     log = """\
 #6 [base 2/2] WORKDIR /app
 #6 CACHED
 
 #8 [baseline 1/1] RUN --mount=type=cache,target=/x sh sync.sh
 #8 CACHED
+
+#7 [tools 1/1] RUN pip install uv
+#7 sha256:aaa53febf9bb 17.76MB / 17.76MB 1.0s done
+#7 extracting sha256:aaa53febf9bb 1.1s done
+#7 DONE 1.2s
 
 #9 [packages 1/1] RUN sh sync.sh
 #9 0.202 Using Python
@@ -157,3 +170,77 @@ def test_the_short_version_replaces_the_one_before() -> None:
     assert first.startswith("# Layercake\n\n<!-- benchmark -->\n")
     changed = first.replace("2.00 x", "9.99 x") + "\nThe end.\n"
     assert with_short_version(changed, [line]) == first + "\nThe end.\n"
+
+
+def record(variant: str, event: str, repeat: int = 0, **values: object) -> Record:
+    place = Record("service", "containerd", variant, event, repeat, inputs="1")
+    return replace(place, **{"layers": [5, 6], "seconds": 1.0, "pushed": 1, **values})  # type: ignore[arg-type]
+
+
+def test_an_interrupted_run_keeps_what_it_has_and_knows_what_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    Results(file).add([record("ours", "code"), record("ours", "empty")])
+    with file.open("a", encoding="utf-8") as text:
+        text.write('{"set": "service", "sto')  # as a full disk leaves it
+    again = Results(file)
+    assert again.have([record("ours", "code", seconds=99.0)])
+    assert not again.have([record("ours", "code"), record("ours", "code", repeat=1)])
+    assert not again.have([replace(record("ours", "code"), inputs="2")])
+
+
+def test_a_measurement_takes_the_place_of_one_with_other_inputs(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results.jsonl")
+    results.add([record("ours", "code", seconds=1.0), record("classic", "code")])
+    results.add([replace(record("ours", "code", seconds=2.0), inputs="2")])
+    assert [(one.variant, one.seconds) for one in Results(results.path).records] == [("classic", 1.0), ("ours", 2.0)]
+
+
+def test_the_bars_are_computed_from_the_medians_of_the_records() -> None:
+    records = [
+        *(record("ours", "added", n, seconds=s, pushed=100_000, wheels={f"{scenario.ADDED}-1.whl": 40_000})
+          for n, s in enumerate((0.5, 1.0, 9.0))),
+        *(record("classic", "added", n, seconds=s, pushed=10_000_000) for n, s in enumerate((14.0, 16.0, 15.0))),
+        record("ours", "nothing"), record("ours", "code", seconds=1.5, pushed=70_000),
+        record("ours", "cached-code", ran=["packages 1/1"], pages=3),
+        record("ours", "empty", layers=[50, 7, 40, 3]), record("classic", "empty", seconds=2.0, layers=[50, 7, 60]),
+    ]  # fmt: skip
+    verdicts = {line.what: (round(line.value, 2), line.reached) for line in lines_of(Figures(records))}
+    assert verdicts == {
+        "One package added (service)": (15.0, True),
+        "One package added: bytes fetched (service)": (1.0, True),
+        "One package added: bytes pushed (service)": (100.0, True),
+        "Code changed, against nothing changed (service)": (1.5, False),
+        "Code changed: bytes pushed (service)": (70.0, False),
+        "Code changed, empty builder with cache: requests to the index (service)": (3, False),
+        "Empty builder (service)": (0.5, True),
+        "Image, against base and packages (service)": (1.03, False),
+    }
+
+
+def test_the_document_has_every_variant_every_event_and_every_missed_bar() -> None:
+    events = [event.name for event in scenario.EVENTS]
+    layers = {"classic": [5, 7], "ours": [5, 6]}
+    records = [
+        record(name, event, seconds=3.25, where="an engine", layers=layers[name]) for name in layers for event in events
+    ]
+    text = document(Figures(records))
+    rows = [line for line in text.splitlines() if line.startswith(("| Classic order", "| Baseline and delta"))]
+    assert [row.count("**3.25**") for row in rows if "**" in row] == [len(events) - len(scenario.SHARES)] * 2
+    assert "| one package in 4 | 3.25 |" in text
+    assert "- One package added (service): " in text
+    assert "- an engine\n" in text
+
+
+@pytest.mark.parametrize("rate", [None, 1e5])
+def test_a_slow_link_sends_the_same_bytes(index: Index, rate: float | None) -> None:
+    index.rate = rate
+    assert get(index, link_of(get(index, "/simple/demo/")[1]))[1] == WHEEL
+
+
+def test_a_plot_is_well_formed_whatever_it_shows() -> None:
+    rows = [Bar("<ours> & others", 1.0, 0.5, 2.0, ours=True), Bar("classic", 0.0, 0.0, 0.0)]
+    for picture in (bars("a < b", "s", rows), grid("a < b", "n", ["code & docs"], [("x", [None]), ("y", [2.0])])):
+        root = ET.fromstring(picture)
+        words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert "a < b" in words
+        assert "prefers-color-scheme: dark" in picture

@@ -1,0 +1,227 @@
+"""One variant, through all events, on engines of its own.
+
+The first build finds an empty engine and fills it; the next events find it warm. Each event changes the state
+at the start and is undone. What is to start empty again gets another new engine. After every build the image
+is pushed to a repository that belongs to the round, so that the bytes pushed are those of layers which the
+registry does not have from the events before.
+"""
+
+import hashlib
+import http.client
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks import scenario, trials
+from benchmarks.commands import project as generate
+from benchmarks.engines import SERVICE, Build, Engine
+from benchmarks.index import Index
+from benchmarks.measure import BenchmarkError, machine, run
+from benchmarks.registry import Registry
+from benchmarks.results import Record
+from benchmarks.scenario import ADDED, EVENTS, Event, Locks
+from benchmarks.variants import OURS, VARIANTS, Variant, settings
+
+BASE = f"python:{scenario.PYTHON}-slim"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all rounds share.
+
+    Args:
+        engine: the image of the engines, such as docker:dind.
+    """
+
+    folder: Path
+    index: Index
+    registry: Registry
+    engine: str
+    project: Path
+    locks: dict[str, Locks]
+    answers: dict[str, str] = field(default_factory=dict)
+    """What the first variant answered, by path; all others have to answer the same."""
+
+    digests: dict[tuple[str, str, Variant], str] = field(default_factory=dict)
+    """What `inputs` has returned before."""
+
+    @classmethod
+    def open(cls, folder: Path, index: Index, registry: Registry, engine: str, sets: list[str]) -> "Workshop":
+        """Generate the service, resolve its locks, and put both base images into the registry."""
+        project = generate(folder / "built", scenario.PYTHON)
+        locks = {name: scenario.locks_of(name, project, index) for name in sets}
+        for name, text in settings(index.url).items():
+            (project.parent / name).write_text(text, encoding="utf-8")
+        shop = cls(folder, index, registry, engine, project, locks)
+        shop._push_bases()
+        return shop
+
+    def inputs(self, name: str, store: str, variant: Variant) -> str:
+        """Return a digest of everything that a round's figures depend on, but the speed of the machine."""
+        if digest := self.digests.get((name, store, variant)):
+            return digest
+        trials.prepare(variant, self.project, self.locks[name].start, self.locks[name].start, self.index.url)
+        told = [self.engine, store, str(self.index.rate), trials.output_of(variant), *self.locks[name]]
+        told += [json.dumps(EVENTS)]
+        told += [(self.project / variant.dockerfile).read_text(encoding="utf-8")]
+        told += (
+            [(self.project / "tools" / "sync.sh").read_text(encoding="utf-8")]
+            if variant not in VARIANTS or variant == OURS
+            else []
+        )
+        digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
+        return self.digests.setdefault((name, store, variant), digest)
+
+    def _push_bases(self) -> None:
+        """Push the base image, and one with another file, as an engine of its own can: without TLS."""
+        with Engine(self.engine, "containerd", self.registry.address) as engine:
+            archive = self.folder / "base.tar"
+            run("docker", "save", "--output", archive, BASE)
+            engine.docker("load", "--input", archive)
+            archive.unlink()
+            context = self.folder / "next-base"
+            context.mkdir(exist_ok=True)
+            (context / "Dockerfile").write_text(f"FROM {BASE}\nCOPY Dockerfile /etc/next-base\n", encoding="utf-8")
+            engine.docker("build", "--quiet", "--provenance=false", "--tag", self.base("next"), context)
+            engine.docker("tag", BASE, self.base("today"))
+            for which in ("today", "next"):
+                engine.docker("push", "--quiet", self.base(which))
+
+    def base(self, which: str) -> str:
+        """Return the name of a base image in the registry."""
+        return f"{self.registry.address}/base:{which}"
+
+
+class Round:
+    """One variant in one repeat."""
+
+    def __init__(self, shop: Workshop, name: str, store: str, variant: Variant, repeat: int) -> None:
+        self.shop, self.name, self.store, self.variant = shop, name, store, variant
+        inputs = shop.inputs(name, store, variant)
+        self.record = Record(set=name, store=store, variant=variant.name, event="", repeat=repeat, inputs=inputs)
+        self.repository = f"{shop.registry.address}/{variant.name}-{secrets.token_hex(4)}"
+        self.tag = f"{self.repository}:app"
+
+    def events(self) -> list[Event]:
+        """Return what can happen. The builder of the overlay2 store neither writes nor reads a registry cache."""
+        return [
+            event
+            for event in EVENTS
+            if (self.store == "containerd" or not event.cached) and (self.variant == OURS or not event.delta)
+        ]
+
+    def expected(self) -> list[Record]:
+        """Return the records of the round, without figures."""
+        return [replace(self.record, event=event.name) for event in self.events()]
+
+    def engine(self) -> Engine:
+        """Return a new engine."""
+        return Engine(self.shop.engine, self.store, self.shop.registry.address)
+
+    def measure(self) -> Iterator[Record]:
+        """Yield the record of every event. Raises BenchmarkError when a build fails or the image is wrong."""
+        with self.engine() as engine:
+            self.record = replace(self.record, where=f"{engine.version()}, {machine()}")
+            for event in self.events():
+                if not event.cached:
+                    yield self.one(engine, event)
+        for event in self.events():
+            if event.cached:
+                with self.engine() as engine:
+                    yield self.one(engine, event)
+
+    def one(self, engine: Engine, event: Event) -> Record:
+        """Make an event happen, build, push, and undo the event."""
+        shop = self.shop
+        before = scenario.apply(event, shop.locks[self.name], shop.project, self.prepare)
+        options = ["--cache-from", f"type=registry,ref={self.repository}:cache"] if event.cached else []
+        try:
+            sent = shop.index.traffic()
+            shop.registry.take()
+            build = self.build(engine, event.base, *options)
+            passage, sent = shop.registry.take(), shop.index.traffic() - sent
+            started = time.perf_counter()
+            engine.docker("push", "--quiet", self.tag)
+            pushing = time.perf_counter() - started
+        finally:
+            for path, text in before.items():
+                path.write_text(text, encoding="utf-8")
+        layers = self.layers()
+        first_answer = 0.0
+        if event.fresh and not event.cached:
+            first_answer = self.check(engine, shop.locks[self.name].start)
+            self.export_cache(engine)
+        elif event.lock == "added" or event.delta:
+            engine.docker("run", "--rm", self.tag, "python", "-c", f"import {ADDED}")
+        return replace(
+            self.record, event=event.name, seconds=build.seconds, push_seconds=pushing, ran=build.ran,
+            wheels=dict(sent.files), pages=sent.pages, page_bytes=sent.page_bytes,
+            pushed=shop.registry.take().pushed, pulled=sum(passage.pulled.values()),
+            pulled_layers=sum(digest in layers for digest in passage.pulled), layers=list(layers.values()),
+            first_answer=first_answer,
+        )  # fmt: skip
+
+    def prepare(self, lock: str, baseline: str) -> None:
+        """Write what the variant installs from."""
+        trials.prepare(self.variant, self.shop.project, lock, baseline, self.shop.index.url)
+
+    def build(self, engine: Engine, base: str, *options: str) -> Build:
+        """Build the image into the engine's store."""
+        secret = [f"--secret=id={name},src={self.shop.project.parent / name}" for name in ("pip.conf", "uv.toml")]
+        return engine.build(
+            self.shop.project, "--file", self.variant.dockerfile, "--build-arg", f"PYTHON={scenario.PYTHON}", *secret,
+            "--build-context", f"{BASE}=docker-image://{self.shop.base(base)}", *options,
+            f"--output=type=image,name={self.tag}{trials.output_of(self.variant)}",
+        )  # fmt: skip
+
+    def export_cache(self, engine: Engine) -> None:
+        """Write the layers of the start to the registry, for the builders that start empty."""
+        if self.store == "containerd":
+            self.build(engine, "today", "--cache-to", f"type=registry,ref={self.repository}:cache,mode=max")
+
+    def layers(self) -> dict[str, int]:
+        """Return the compressed size of each layer of the image that was pushed last, by digest."""
+        name = self.repository.partition("/")[2]
+        manifest = json.loads(self.shop.registry.get(f"/v2/{name}/manifests/app", MANIFEST))
+        return {layer["digest"]: int(layer["size"]) for layer in manifest["layers"]}
+
+    def check(self, engine: Engine, lock: str) -> float:
+        """Start the image; return the seconds to the first answer. Raises BenchmarkError when it is not what was locked."""
+        probe = "import importlib.metadata as m, json, re; print(json.dumps({re.sub('[-_.]+', '-', d.name).lower(): d.version for d in m.distributions()}))"
+        installed = json.loads(engine.docker("run", "--rm", self.tag, "python", "-c", probe))
+        locked = {block.split()[0] for block in scenario.blocks_of(lock).values()}
+        if missing := locked - {f"{package}=={version}" for package, version in installed.items()}:
+            raise BenchmarkError(f"{self.variant.name}: the image lacks {', '.join(sorted(missing))}")
+        name = f"service-{secrets.token_hex(4)}"
+        key = f"SECRET_KEY={secrets.token_urlsafe(32)}"
+        started = time.perf_counter()
+        engine.docker("run", "--detach", "--name", name, "--publish", f"{SERVICE}:{SERVICE}", "--env", key, self.tag)
+        answer = get(engine.port(SERVICE), "/readyz", started + 60)
+        seconds = time.perf_counter() - started
+        engine.docker("rm", "--force", name)
+        if answer != self.shop.answers.setdefault("/readyz", answer):
+            raise BenchmarkError(
+                f"{self.variant.name}: /readyz answers {answer}, others {self.shop.answers['/readyz']}"
+            )
+        return seconds
+
+
+def get(port: int, path: str, give_up: float) -> str:
+    """Return the body of the first answer 200 before the time `give_up`; else raise BenchmarkError."""
+    while time.perf_counter() < give_up:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read().decode()
+            if response.status == 200:
+                return body
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.01)
+        finally:
+            connection.close()
+    raise BenchmarkError(f"the service does not answer {path}")

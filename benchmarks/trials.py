@@ -1,0 +1,48 @@
+"""Changes to our own image that were tried: measured like the variants, kept only when they win."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import variants
+from benchmarks.measure import BenchmarkError
+from benchmarks.variants import OURS, Variant, write
+
+NO_BYTECODE = Variant("trial-no-bytecode", "no library bytecode", "The standard library as the base image has it.")
+ALL_BYTECODE = Variant(
+    "trial-all-bytecode",
+    "all library bytecode",
+    "Bytecode for the whole standard library, not for what every start imports.",
+)
+ZSTD = Variant("trial-zstd", "zstd layers", "Layers made here are compressed with zstd; those of the base image stay.")
+TRIALS = (NO_BYTECODE, ALL_BYTECODE, ZSTD)
+
+COMPILE = re.compile(r"    PYTHONDONTWRITEBYTECODE= python -I -c '[^']*' && \\\n")
+CHANGES: dict[Variant, Callable[[str], str]] = {
+    NO_BYTECODE: lambda text: COMPILE.sub("", text),
+    ALL_BYTECODE: lambda text: COMPILE.sub(
+        lambda _: (
+            "    python -m compileall -q -j 0 \"$(python -c 'import os; print(os.path.dirname(os.__file__))')\" && \\\n"
+        ),
+        text,
+    ),
+    ZSTD: lambda text: text + "# zstd\n",
+}
+
+
+def prepare(variant: Variant, project: Path, lock: str, baseline: str, index_url: str) -> None:
+    """Write what a variant or a trial installs from. Raises BenchmarkError when a trial no longer fits the Dockerfile."""
+    if variant not in TRIALS:
+        variants.prepare(variant, project, lock, baseline, index_url)
+        return
+    variants.prepare(OURS, project, lock, baseline, index_url)
+    before = (project / OURS.dockerfile).read_text(encoding="utf-8")
+    after = CHANGES[variant](before)
+    if after == before:
+        raise BenchmarkError(f"{variant.name}: nothing in the Dockerfile to change; adapt benchmarks/trials.py")
+    write(project / variant.dockerfile, after)
+
+
+def output_of(variant: Variant) -> str:
+    """Return what is added to the output of a build."""
+    return ",compression=zstd" if variant == ZSTD else ""
