@@ -24,12 +24,12 @@ from tests.test_image import KEY, PYTHON, a_new_package, ask, built, docker, pin
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 LOCK = f"""\
 # a comment
+beta==2.0.post1 \\
+    --hash={C}
 Alpha_One[extra]==1.0 ; sys_platform == "linux" \\
     --hash={B} \\
     --hash={A}
     # via beta
-beta==2.0.post1 \\
-    --hash={C}
 """
 FILES = {A: "alpha_one-1.0-py3-none-any.whl", B: "alpha_one-1.0.tar.gz", C: "beta-2.0.post1-py3-none-any.whl"}
 NOWHERE = "http://127.0.0.1:1/simple"
