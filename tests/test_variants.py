@@ -16,7 +16,7 @@ import pytest
 from benchmarks.index import Index, configured_upstream
 from benchmarks.measure import BenchmarkError
 from benchmarks.variants import OURS, VARIANTS, Variant, prepare, settings
-from benchmarks.variants.locks import OWN, Pin, pins_of, pipfile, pipfile_lock, split
+from benchmarks.variants.locks import OWN, Pin, pins_of, pipfile, pipfile_lock, poetry_hash, split
 from tests.conftest import Bake
 from tests.support import tool
 from tests.test_image import KEY, PYTHON, a_new_package, ask, built, docker, pins, running
@@ -24,12 +24,12 @@ from tests.test_image import KEY, PYTHON, a_new_package, ask, built, docker, pin
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 LOCK = f"""\
 # a comment
+beta==2.0.post1 \\
+    --hash={C}
 Alpha_One[extra]==1.0 ; sys_platform == "linux" \\
     --hash={B} \\
     --hash={A}
     # via beta
-beta==2.0.post1 \\
-    --hash={C}
 """
 FILES = {A: "alpha_one-1.0-py3-none-any.whl", B: "alpha_one-1.0.tar.gz", C: "beta-2.0.post1-py3-none-any.whl"}
 NOWHERE = "http://127.0.0.1:1/simple"
@@ -106,6 +106,11 @@ def test_pipenv_gets_the_versions_hashes_and_markers_of_the_lock() -> None:
     asked = tomllib.loads(pipfile(LOCK, NOWHERE))
     assert asked["packages"].keys() == locked["default"].keys()
     assert asked["source"] == locked["_meta"]["sources"] == [{"name": "local", "url": NOWHERE, "verify_ssl": False}]
+
+
+def test_the_hash_in_poetry_lock_is_the_one_that_poetry_computes() -> None:
+    # Poetry 2.5.1 says of these two files, with poetry check --lock: All set!
+    assert poetry_hash(LOCK, NOWHERE) == "7de65a7fcbb8d41f1d8d3b2634f610cec697c2496ef6520281b0935d53b50d20"
 
 
 def test_the_hash_in_pipfile_lock_is_the_one_that_pipenv_computes() -> None:

@@ -41,7 +41,7 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("poetry", "Poetry", "Installs from poetry.lock before the code comes: Poetry's FAQ, with a cache mount added."),
     Variant("pipenv", "Pipenv", "Syncs to Pipfile.lock, copies the environment: Pipenv's guide, with a cache mount added."),
-    Variant("venv-copy", "Multi-stage, venv copied", "Fills a venv in a first stage, with pip's cache, and copies it: Docker's multi-stage guides."),
+    Variant("venv-copy", "Multi-stage, venv copied", "Fills a venv in a first stage, with pip's cache, and copies it: blog posts."),
     Variant("uv", "uv, one layer", "The classic order with uv and its cache: uv's guide, the pip interface."),
     Variant(
         "uv-multi-stage", "uv, multi-stage", "Installs and compiles, copies venv and code at once: uv's example project."

@@ -92,17 +92,22 @@ def poetry_lock(lock: str, index_url: str) -> str:
     Raises:
         BenchmarkError: the index has no file with one of the hashes.
     """
-    relevant = {
-        "project": {"requires-python": PYTHONS, "dependencies": poetry_needs(lock)},
-        "tool": {"poetry": {"source": [poetry_source(index_url)]}},
-    }
     packages = "".join(poetry_package(pin, index_url) for pin in pins_of(lock))
     return f"""\
 {packages}[metadata]
 lock-version = "2.1"
 python-versions = "{PYTHONS}"
-content-hash = "{digest(json.dumps(relevant, sort_keys=True))}"
+content-hash = "{poetry_hash(lock, index_url)}"
 """
+
+
+def poetry_hash(lock: str, index_url: str) -> str:
+    """Return what poetry.lock says of the pyproject.toml that it was made for."""
+    relevant = {
+        "project": {"requires-python": PYTHONS, "dependencies": poetry_needs(lock)},
+        "tool": {"poetry": {"source": [poetry_source(index_url)]}},
+    }
+    return digest(json.dumps(relevant, sort_keys=True))
 
 
 def poetry_package(pin: Pin, index_url: str) -> str:
