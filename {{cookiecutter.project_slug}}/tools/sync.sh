@@ -17,7 +17,7 @@ trap 'rm -f "$started"' EXIT
 # Bytecode for what is new. It is valid whatever its timestamp: in layers with rewritten times, Python would
 # compile it again at every start. Sorted and in chunks of one size, so that every machine writes the same bytes.
 # The pyc header is that of PEP 552; py_compile would import half of a standard library that has no bytecode itself.
-find "$venv" -name '*.py' -cnewer "$started" -print0 | sort -z | xargs -0 -r -n 100 -P "$(nproc)" python -I -S -c '
+find "$venv" -name '*.py' -cnewer "$started" -print0 | sort -z | xargs -0 -r -n 100 -P "$(nproc)" python -B -I -S -c '
 import importlib.util, marshal, os, sys
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
@@ -30,3 +30,7 @@ for path in sys.argv[1:]:
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, "wb") as file:
         file.write(importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + importlib.util.source_hash(source) + marshal.dumps(code))'
+
+# Everything that this wrote gets one time, so that a layer is the same wherever it is made.
+find "$venv" -cnewer "$started" -exec touch -h -d '1980-01-01 00:00:00 UTC' {} +
+touch -d '1980-01-01 00:00:00 UTC' "${venv%/*}"
