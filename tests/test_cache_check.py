@@ -294,7 +294,7 @@ def test_the_generated_dockerfile_passes(bake: Bake) -> None:
         "one package added": ("[01]", "1", 50_000),
         "one package removed": ("0", "0", 1_000),
         "new baseline": ("0", f"{packages + 1}", 20_000_000),
-        "base image changed": ("0", f"{packages}", 5_000),  # the same packages again, in the same layers
+        "base image changed": ("0", f"{packages}", 50_000),  # the same packages again, in the same layers
     }
     for event, (downloaded, installed, most) in downloads_installs_and_most_bytes.items():
         assert re.fullmatch(downloaded, rows[event][0]), event

@@ -85,12 +85,11 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     code = builder.build("code changed", {CODE: fresh(builder.read(CODE))}, before=first)
     readme = builder.build("README or test changed", needless(builder), before=first)
     version = builder.build("version changed", {}, *new_values(arguments), before=first) if arguments else None
-    more = {PROD: fresh(prod + pin)}
-    added = builder.build("one package added", more, before=first)
-    more[BASELINE] = fresh(lock.pins_only(more[PROD]))
-    rebaselined = builder.build("new baseline", more, before=first)
+    added = builder.build("one package added", {PROD: fresh(prod + pin)}, before=first)
+    locks = {PROD: fresh(prod + pin), BASELINE: fresh(lock.pins_only(prod + pin))}
+    rebaselined = builder.build("new baseline", locks, before=first)
     # The package that was added before is one that nothing in the project can need.
-    removed = builder.build("one package removed", more | {PROD: fresh(prod)}, before=rebaselined)
+    removed = builder.build("one package removed", locks | {PROD: fresh(prod)}, before=rebaselined)
     based = builder.build("base image changed", {"Dockerfile": on_another_base(dockerfile)}, before=first)
     builder.read_images()
 
