@@ -149,6 +149,7 @@ def test_another_base_is_a_layer_on_each_image_that_comes_from_elsewhere(checker
 FROM --platform=linux/amd64 python:3.13-slim AS python
 FROM python AS base
 from scratch as lock
+FROM lock
 FROM ${OTHER}
 RUN true
 """
