@@ -16,7 +16,7 @@ started=$(mktemp -p /dev/shm)  # not in the layer
 # Bytecode for what is new. It is valid whatever its timestamp: in layers with rewritten times, Python would
 # compile it again at every start. Sorted and in chunks of one size, so that every machine writes the same bytes.
 # The pyc header is that of PEP 552; py_compile would import half of a standard library that has no bytecode itself.
-find "$venv" -name '*.py' -cnewer "$started" -print0 | sort -z | xargs -0 -r -n 100 -P "$(nproc)" python -I -S -c '
+find "$venv" -name '*.py' -cnewer "$started" -print0 | sort -z | xargs -0 -r -n 100 -P "$(nproc)" python -B -I -S -c '
 import importlib.util, marshal, os, sys
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
