@@ -147,6 +147,7 @@ class Round:
             started = time.perf_counter()
             engine.docker("push", "--quiet", self.tag)
             pushing = time.perf_counter() - started
+            pushed = shop.registry.take().pushed
         finally:
             for path, text in before.items():
                 path.write_text(text, encoding="utf-8")
@@ -160,7 +161,7 @@ class Round:
         return replace(
             self.record, event=event.name, seconds=build.seconds, push_seconds=pushing, ran=build.ran,
             wheels=dict(sent.files), pages=sent.pages, page_bytes=sent.page_bytes,
-            pushed=shop.registry.take().pushed, pulled=sum(passage.pulled.values()),
+            pushed=pushed, pulled=sum(passage.pulled.values()),
             pulled_layers=sum(digest in layers for digest in passage.pulled), layers=list(layers.values()),
             first_answer=first_answer,
         )  # fmt: skip
