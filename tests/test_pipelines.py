@@ -102,7 +102,7 @@ def test_main_reads_nothing_of_a_branch_and_a_branch_writes_nothing_of_main(bake
     assert branch["cache-to"] == ["type=registry,ref=flask-service:cache-pr-7,mode=max,ignore-error=true"]
 
 
-def definition(project: Project, **env: str) -> dict[str, Any]:
+def definition(project: Project, **env: Any) -> dict[str, Any]:
     """Return what bake makes of the target `production`."""
     output = project.run("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--print", **env).stdout
     found: dict[str, Any] = json.loads(output[output.index("{\n") : output.rindex("}") + 1])
@@ -356,7 +356,7 @@ class TestOnAnEmptyEngine:
             "--volumes-from",
             main.registry.container,
             "--env",
-            "REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true",
+            'REGISTRY_STORAGE_MAINTENANCE_READONLY={"enabled":true}',
         )
         with registry(*readonly) as closed:
             log = build(main.ci, branch, closed, main.images, 3, "3" * 40, **UNREACHABLE)
