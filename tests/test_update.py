@@ -38,8 +38,8 @@ def test_cruft_creates_what_cookiecutter_generates(person: Person, template: Tem
 
 
 def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(person: Person, template: Template) -> None:
-    answers = json.dumps({"ci": "gitlab"})
-    created = person.run(tool("cruft"), "create", template.path, "--no-input", "--extra-context", answers)
+    asked = json.dumps({"ci": "gitlab"})
+    created = person.run(tool("cruft"), "create", template.path, "--no-input", "--extra-context", asked)
     assert created.returncode == 0, created.stdout
     (project,) = person.work.iterdir()
     git(project, "init", "-q")
