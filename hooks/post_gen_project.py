@@ -1,5 +1,6 @@
-"""Compiles the locks of the new project, and says what to type next."""
+"""Removes the files of other answers, compiles the locks of the new project, and says what to type next."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,12 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-SLUG = json.loads("{{ cookiecutter.project_slug | embed }}")
+ANSWERS = json.loads("{{ cookiecutter | embed }}")
+
+# Files that exist for one answer only: question -> answer -> paths.
+FILES = {
+    "ci": {"github": [".github/workflows/ci.yml"], "gitlab": [".gitlab-ci.yml"]},
+}
 
 
 def main() -> int:
     """Return 0 unless LAYERCAKE_LOCK=require and the locks could not be compiled."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for tools/lock.py, which needs a moment to clean up
+    remove_files_of_other_answers()
     environment = {"LAYERCAKE_LOCK": "auto", **os.environ}
     lock = [sys.executable, "tools/lock.py", "compile"]
     if pins("prod.txt") == pins("baseline.txt"):  # else somebody's project was generated over: its baseline stays
@@ -20,8 +27,18 @@ def main() -> int:
     if run(lock, environment) and environment["LAYERCAKE_LOCK"] == "require":
         print("LAYERCAKE_LOCK=require: the locks could not be compiled, so this is a failure.", file=sys.stderr)
         return 1
-    print(f"\nYour service is ready. Next:\n\n  cd {SLUG}\n  make setup test\n  make run\n")
+    print(f"\nYour service is ready. Next:\n\n  cd {ANSWERS['project_slug']}\n  make setup test\n  make run\n")
     return 0
+
+
+def remove_files_of_other_answers() -> None:
+    """Remove what FILES has for the answers that were not given, and the folders that are then empty."""
+    for question, files in FILES.items():
+        for answer in files.keys() - {ANSWERS[question]}:
+            for path in map(Path, files[answer]):
+                path.unlink()
+                with contextlib.suppress(OSError):  # there is more in the folder
+                    os.removedirs(path.parent)
 
 
 def pins(name: str) -> list[str]:

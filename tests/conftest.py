@@ -28,7 +28,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render without compiling the locks, unless a test says otherwise; ignore the person's own settings."""
     monkeypatch.setenv("LAYERCAKE_LOCK", "skip")
-    for name in ("APP_ENV", "SECRET_KEY", "VERSION", "PYTHONPATH", "VIRTUAL_ENV"):
+    for name in (
+        "APP_ENV",
+        "SECRET_KEY",
+        "IMAGE",
+        "VERSION",
+        "CACHE",
+        "PIP_CONF",
+        "UV_TOML",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

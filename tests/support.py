@@ -205,7 +205,12 @@ def engine() -> str:
 @functools.cache
 def has_image(version: str) -> bool:
     """Return whether the engine can build on python:VERSION-slim."""
-    image = f"python:{version}-slim"
+    return can_get(f"python:{version}-slim")
+
+
+@functools.cache
+def can_get(image: str) -> bool:
+    """Return whether the engine has an image, or pulls it."""
     if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0:
         return True
     return subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, check=False).returncode == 0

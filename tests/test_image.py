@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,6 +17,11 @@ from tests.support import Project, has_image
 
 pytestmark = pytest.mark.docker
 
+# The configuration of package indexes that do not answer, as docker-bake.hcl takes it.
+UNREACHABLE: dict[str, Any] = {
+    "PIP_CONF": "[global]\nindex-url = http://127.0.0.1:9/pip-was-here\nretries = 0\n",
+    "UV_TOML": '[[index]]\nurl = "http://127.0.0.1:9/uv-was-here"\ndefault = true\n',
+}
 KEY = "0123456789abcdef0123456789abcdef"
 PYTHON = "3.14"
 
@@ -313,24 +318,31 @@ def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
         docker("run", "--rm", tag, "python", "-c", "import docopt")
 
 
-def test_the_configuration_of_a_private_index_is_used_and_not_kept(bake: Bake, tmp_path: Path) -> None:
+def test_the_configuration_of_a_private_index_is_used_and_not_kept(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
-    pip, uv = tmp_path / "pip.conf", tmp_path / "uv.toml"
-    secrets = ("--secret", f"id=pip.conf,src={pip}", "--secret", f"id=uv.toml,src={uv}")
-    build = ("docker", "build", "--progress", "plain", *secrets, "--no-cache-filter")
+    image = f"layercake-test-{uuid4().hex[:12]}"
 
-    pip.write_text("[global]\nindex-url = http://127.0.0.1:9/pip-was-here\nretries = 0\n", encoding="utf-8")
-    uv.write_text("# nothing yet\n", encoding="utf-8")
-    assert "No matching distribution found" in project.run(*build, "tools", ".", check=False).stdout
+    def build(*stages: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+        """Build some stages without a cache; `--set` has no word for that in every version of bake."""
+        more = {"target": {"production": {"no-cache-filter": stages}}}
+        (project.path / "more.json").write_text(json.dumps(more), encoding="utf-8")
+        command = ("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--file", "more.json", "--load")
+        return project.run(*command, check=False, IMAGE=image, **settings)
 
-    pip.write_text("# nothing any more\n", encoding="utf-8")
-    uv.write_text('[[index]]\nurl = "http://127.0.0.1:9/uv-was-here"\ndefault = true\n', encoding="utf-8")
-    assert "uv-was-here" in project.run(*build, "baseline", ".", check=False).stdout
-
-    uv.write_text("# nothing any more\n", encoding="utf-8")
-    with built(project, *secrets, "--no-cache-filter", "tools,baseline,packages") as tag:
+    try:
+        for name, stage, sign in (
+            ("PIP_CONF", "tools", "No matching distribution found"),
+            ("UV_TOML", "baseline", "uv-was-here"),
+        ):
+            result = build(stage, **{name: UNREACHABLE[name]})
+            assert result.returncode != 0
+            assert sign in result.stdout
+        result = build("tools", "baseline", "packages", PIP_CONF="# ours", UV_TOML="# ours")
+        assert result.returncode == 0, result.stdout
         look = ("sh", "-c", "ls -d /etc/pip.conf /etc/uv /run/secrets 2>/dev/null")
-        assert docker("run", "--rm", "--user", "0", tag, *look, check=False) == ""
+        assert docker("run", "--rm", "--user", "0", f"{image}:latest", *look, check=False) == ""
+    finally:
+        docker("image", "rm", "--force", f"{image}:dev", f"{image}:latest", check=False)
 
 
 def test_compose_brings_a_saved_change_without_a_build_and_rebuilds_for_a_lock(bake: Bake) -> None:

@@ -60,7 +60,8 @@ def test_every_pair_of_choices_is_in_the_set() -> None:
 def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -> None:
     python = case["python_version"]
     text = NASTY if case["text"] == "nasty" else {}
-    project = bake(python_version=python, license=case["license"], project_slug="orders", package_name="orders", **text)
+    answers = {name: case[name] for name in CHOICES}
+    project = bake(**answers, project_slug="orders", package_name="orders", **text)
     uv = [sys.executable, "-m", "uv"]
 
     if found := interpreter(python):

@@ -55,6 +55,7 @@ def test_choices_are_only_ever_appended() -> None:
     """A project keeps its answers for years; one that is gone would crash its next update."""
     assert set(CHOICES["python_version"]) >= {"3.14", "3.13", "3.12", "3.11"}
     assert CHOICES["license"][:4] == ["Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause"]
+    assert CHOICES["ci"][:3] == ["github", "gitlab", "none"]
 
 
 def test_every_python_has_a_shipped_lock_and_every_license_a_text() -> None:

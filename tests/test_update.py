@@ -38,7 +38,8 @@ def test_cruft_creates_what_cookiecutter_generates(person: Person, template: Tem
 
 
 def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(person: Person, template: Template) -> None:
-    created = person.run(tool("cruft"), "create", template.path, "--no-input")
+    asked = json.dumps({"ci": "gitlab"})
+    created = person.run(tool("cruft"), "create", template.path, "--no-input", "--extra-context", asked)
     assert created.returncode == 0, created.stdout
     (project,) = person.work.iterdir()
     git(project, "init", "-q")
@@ -53,6 +54,9 @@ def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(perso
         answers.write(NEW_FILTER)
     with (scaffold / "Makefile").open("a", encoding="utf-8") as makefile:
         makefile.write("\n# {{ cookiecutter.project_slug | shout }}\n")
+    for pipeline in (".gitlab-ci.yml", ".github/workflows/ci.yml"):
+        with (scaffold / pipeline).open("a", encoding="utf-8") as definition:
+            definition.write("# The last line.\n")
     (scaffold / "NEWS.md").write_text("# News of {{ cookiecutter.project_name | quote_markdown }}\n", encoding="utf-8")
     with (scaffold / "requirements" / "prod.txt").open("a", encoding="utf-8") as shipped:
         shipped.write("# the template ships another lock now\n")
@@ -66,4 +70,5 @@ def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(perso
     assert (project / "NEWS.md").read_text(encoding="utf-8") == "# News of Flask Service\n"
     assert lock.read_bytes() == own
     changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
-    assert changed == {".cruft.json", "Makefile", "NEWS.md"}
+    assert changed == {".cruft.json", ".gitlab-ci.yml", "Makefile", "NEWS.md"}
+    assert not (project / ".github").exists()
