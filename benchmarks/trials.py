@@ -17,7 +17,7 @@ ALL_BYTECODE = Variant(
 ZSTD = Variant("trial-zstd", "zstd layers", "Layers made here are compressed with zstd; those of the base image stay.")
 TRIALS = (NO_BYTECODE, ALL_BYTECODE, ZSTD)
 
-COMPILE = re.compile(r"    PYTHONDONTWRITEBYTECODE= python -I -c '[^']*' && \\\n")
+COMPILE = re.compile(r"    PYTHONDONTWRITEBYTECODE='' python -I -c '[^']*' && \\\n")
 CHANGES: dict[Variant, Callable[[str], str]] = {
     NO_BYTECODE: lambda text: COMPILE.sub("", text),
     ALL_BYTECODE: lambda text: COMPILE.sub(

@@ -155,10 +155,18 @@ for source in pathlib.Path("/opt/venv").rglob("*.py"):
         assert docker("run", "--rm", tag, "python", "-c", check) == ""
 
 
-def test_two_machines_without_a_cache_make_the_same_layers_below_the_code(bake: Bake) -> None:
+def test_packages_that_are_installed_again_make_the_same_layers(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
-    with built(project, "--no-cache") as first, built(project, "--no-cache") as second:
-        assert layers(first)[:-2] == layers(second)[:-2]
+    locks = [project.path / "requirements" / name for name in ("baseline.txt", "prod.txt")]
+    seen = []
+    for _ in range(2):
+        for lock in locks:  # a comment that no cache knows
+            lock.write_text(f"# {uuid4()}\n{lock.read_text(encoding='utf-8')}", encoding="utf-8")
+        with built(project) as tag:
+            made = docker("image", "history", "--no-trunc", "--format", "{{.CreatedAt}} {{.CreatedBy}}", tag)
+            seen.append((layers(tag)[:-2], re.findall(r"^(\S+) .*sync\.sh", made, re.MULTILINE)))
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] != seen[1][1]
 
 
 def test_the_modules_of_every_start_have_bytecode(bake: Bake) -> None:
@@ -204,6 +212,19 @@ def test_a_package_comes_and_goes_in_the_small_layer(bake: Bake) -> None:
         lock.write_text(original, encoding="utf-8")
         with built(project) as without:
             assert "No module named" in docker("run", "--rm", without, "python", "-c", f"import {name}", check=False)
+
+
+def test_the_index_is_asked_only_for_what_is_missing(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    lock = project.path / "requirements" / "prod.txt"
+    _, pin = a_new_package(project)
+    command = ("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--set", "*.output=type=cacheonly")
+    with built(project):
+        text = lock.read_text(encoding="utf-8")
+        for lines, code in (("# nothing is missing\n", 0), (pin, 1)):
+            lock.write_text(f"{text}{lines}# {uuid4()}\n", encoding="utf-8")
+            result = project.run(*command, check=False, UV_TOML=UNREACHABLE["UV_TOML"])
+            assert result.returncode == code, result.stdout
 
 
 def test_exactly_this_enters_the_build(bake: Bake) -> None:
@@ -313,7 +334,7 @@ def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
         "    --mount=type=bind,source=tools/sync.sh",
         f"    {mount} \\\n    --mount=type=bind,source=tools/sync.sh",
     )
-    edit("tools/sync.sh", "uv pip sync ", f"uv pip sync {option} ")
+    edit("tools/sync.sh", "uv pip install ", f"uv pip install {option} ")
     with built(project) as tag:
         docker("run", "--rm", tag, "python", "-c", "import docopt")
 
@@ -322,22 +343,20 @@ def test_the_configuration_of_a_private_index_is_used_and_not_kept(bake: Bake) -
     project = bake(python_version=PYTHON)
     image = f"layercake-test-{uuid4().hex[:12]}"
 
-    def build(*stages: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-        """Build some stages without a cache; `--set` has no word for that in every version of bake."""
-        more = {"target": {"production": {"no-cache-filter": stages}}}
-        (project.path / "more.json").write_text(json.dumps(more), encoding="utf-8")
-        command = ("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--file", "more.json", "--load")
+    def build(**settings: Any) -> subprocess.CompletedProcess[str]:
+        """Build with locks that no cache knows, and that no build beside this one has: it would share its fate."""
+        for lock in ("tools", "baseline", "prod"):
+            with (project.path / "requirements" / f"{lock}.txt").open("a", encoding="utf-8") as file:
+                file.write(f"# {uuid4()}\n")
+        command = ("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--load")
         return project.run(*command, check=False, IMAGE=image, **settings)
 
     try:
-        for name, stage, sign in (
-            ("PIP_CONF", "tools", "No matching distribution found"),
-            ("UV_TOML", "baseline", "uv-was-here"),
-        ):
-            result = build(stage, **{name: UNREACHABLE[name]})
+        for name, sign in (("PIP_CONF", "No matching distribution found"), ("UV_TOML", "uv-was-here")):
+            result = build(**{name: UNREACHABLE[name]})
             assert result.returncode != 0
             assert sign in result.stdout
-        result = build("tools", "baseline", "packages", PIP_CONF="# ours", UV_TOML="# ours")
+        result = build(PIP_CONF="# ours", UV_TOML="# ours")
         assert result.returncode == 0, result.stdout
         look = ("sh", "-c", "ls -d /etc/pip.conf /etc/uv /run/secrets 2>/dev/null")
         assert docker("run", "--rm", "--user", "0", f"{image}:latest", *look, check=False) == ""
