@@ -8,9 +8,11 @@ An interrupted run keeps what it has, and goes on from there the next time.
 """
 
 import argparse
+import fcntl
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import commands, report
@@ -61,7 +63,8 @@ def main() -> int:
     results = Results(options.results)
     try:
         if not options.report:
-            measure(options, results)
+            with alone():
+                measure(options, results)
         report.show(results.records)
         if options.write:
             report.write(results.records)
@@ -70,25 +73,38 @@ def main() -> int:
             f"\nbenchmarks: interrupted; the same command goes on from {len(results.records)} records.", file=sys.stderr
         )
         return 130
-    except BenchmarkError as error:
+    except (BenchmarkError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other runs of this clone out, and remove what those have left that were killed. Raises BenchmarkError."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BenchmarkError("another run is going on in this clone; wait for it or end it") from error
+        remove_leftovers()
+        yield
+
+
 def measure(options: argparse.Namespace, results: Results) -> None:
     """Measure what the results do not have yet. Raises BenchmarkError."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    remove_leftovers()
     if commands.COMMANDS in options.sets:
         measure_commands(range(options.repeats), results)
     if sets := [name for name in SETS if name in options.sets]:
         host = gateway()
         rate = options.rate and options.rate * 1e6
         with Index(configured_upstream(), WORK / "index", host, rate) as index, Registry(host) as registry:
-            print("benchmarks: locks, base images and an engine are being prepared", file=sys.stderr)
+            print("benchmarks: resolving the locks", file=sys.stderr)
             shop = Workshop.open(WORK, index, registry, options.engine, sets)
-            measure_builds([turn for turn in turns(options, shop, sets) if not results.have(turn.expected())], results)
+            if todo := [turn for turn in turns(options, shop, sets) if not results.have(turn.expected())]:
+                shop.push_bases()
+                measure_builds(todo, results)
 
 
 def measure_commands(repeats: Iterable[int], results: Results) -> None:

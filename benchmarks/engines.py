@@ -24,7 +24,7 @@ STORES: dict[str, dict[str, object]] = {
 }
 """The image stores, with the configuration that chooses them."""
 
-LABEL = "layercake.benchmark"
+LABEL = f"layercake.benchmark={Path(__file__).resolve().parent}"
 SERVICE = 8000
 """The port of the service in the engine; `Engine.port` tells where it is on this machine."""
 

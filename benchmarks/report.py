@@ -102,7 +102,8 @@ def with_short_version(readme: str, lines: Sequence[Line]) -> str:
     """Return the README with the figures between its markers; without markers they come last."""
     rows = [("What", "Ratio", "Bar"), *((line.what, line.cells()[2], line.cells()[3]) for line in lines if line.short)]
     link = "Measured by `make bench`; [all figures, ten other ways to build, and how](docs/benchmarks.md)."
-    block = f"{MARKERS[0]}\n{markdown(rows)}\n{link}\n{MARKERS[1]}"
+    plot = "![Seconds until the image is built, after one package was added](docs/benchmarks/added-service.svg)"
+    block = f"{MARKERS[0]}\n{plot}\n\n{markdown(rows)}\n{link}\n{MARKERS[1]}"
     if not all(marker in readme for marker in MARKERS):
         return f"{readme.rstrip()}\n\n{block}\n"
     return re.sub(f"{MARKERS[0]}.*?{MARKERS[1]}", lambda _: block, readme, count=1, flags=re.DOTALL)

@@ -51,14 +51,12 @@ class Workshop:
 
     @classmethod
     def open(cls, folder: Path, index: Index, registry: Registry, engine: str, sets: list[str]) -> "Workshop":
-        """Generate the service, resolve its locks, and put both base images into the registry."""
+        """Generate the service and resolve its locks."""
         project = generate(folder / "built", scenario.PYTHON)
         locks = {name: scenario.locks_of(name, project, index) for name in sets}
         for name, text in settings(index.url).items():
             (project.parent / name).write_text(text, encoding="utf-8")
-        shop = cls(folder, index, registry, engine, project, locks)
-        shop._push_bases()
-        return shop
+        return cls(folder, index, registry, engine, project, locks)
 
     def inputs(self, name: str, store: str, variant: Variant) -> str:
         """Return a digest of everything that a round's figures depend on, but the speed of the machine."""
@@ -76,8 +74,8 @@ class Workshop:
         digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
         return self.digests.setdefault((name, store, variant), digest)
 
-    def _push_bases(self) -> None:
-        """Push the base image, and one with another file, as an engine of its own can: without TLS."""
+    def push_bases(self) -> None:
+        """Put the base image, and one with another file, into the registry; an engine of the run can, without TLS."""
         with Engine(self.engine, "containerd", self.registry.address) as engine:
             archive = self.folder / "base.tar"
             run("docker", "save", "--output", archive, BASE)

@@ -73,8 +73,8 @@ EVENTS = (
     Event("upgraded", "all upgraded", lock="upgraded", baseline="upgraded"),
     Event("base", "base image", base="next"),
     *(Event(share, f"{share} upgraded, one added", lock=share, delta=True) for share in SHARES),
-    Event("cached-code", "empty builder, cache: code", edits=(CODE,), fresh=True, cached=True),
-    Event("cached-added", "empty builder, cache: package added", lock="added", fresh=True, cached=True),
+    Event("cached-code", "empty, cache: code", edits=(CODE,), fresh=True, cached=True),
+    Event("cached-added", "empty, cache: added", lock="added", fresh=True, cached=True),
 )
 """In the order in which they are measured: the first one fills the builder that the next ones find warm."""
 
