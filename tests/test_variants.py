@@ -204,7 +204,7 @@ def test_three_that_cache_hold_the_lock_answer_alike_and_download_nothing_twice(
                 prepare(variant, project.path, longer, lock, index.url)
                 before = index.traffic()
                 with built(project, "--file", variant.dockerfile, *options) as tag:
-                    assert (index.traffic() - before).files == 1, variant.name
+                    assert len((index.traffic() - before).files) == 1, variant.name
                     found = set(docker("run", "--rm", tag, "python", "-c", listing).split())
                     assert {pin for pin in found if not pin.startswith("pip==")} == pins(longer), variant.name
                     with running(tag, "--env", f"SECRET_KEY={KEY}") as (container, address):

@@ -188,9 +188,12 @@ def tools_venv(interpreter: str) -> str:
             step(f"making a venv with Python {PYTHON}", [interpreter, "-I", "-m", "venv", *without, str(new)])
             options = ["--no-compile", "--no-deps", "--require-hashes", "--requirement", str(listed)]
             step("installing pip-tools", [*pip, "install", *options])
-            if not succeeds(*works):  # another run may have been faster
-                shutil.rmtree(venv, ignore_errors=True)  # broken: for one, its Python is gone
+            try:
                 new.rename(venv)
+            except OSError:  # there is one: another run was faster, or it is broken, as when its Python is gone
+                if not succeeds(*works):
+                    shutil.rmtree(venv, ignore_errors=True)
+                    new.rename(venv)
     os.utime(venv)
     return str(venv / bin_python)
 
