@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks import commands, report
@@ -21,7 +22,7 @@ from benchmarks.index import Index, configured_upstream
 from benchmarks.measure import BenchmarkError, Progress
 from benchmarks.registry import Registry
 from benchmarks.results import Results
-from benchmarks.rounds import Round, Workshop
+from benchmarks.rounds import Round, Workshop, take_turns
 from benchmarks.scenario import SETS
 from benchmarks.trials import TRIALS
 from benchmarks.variants import VARIANTS
@@ -29,7 +30,7 @@ from benchmarks.variants import VARIANTS
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 EVERYTHING = (*VARIANTS, *TRIALS)
 NAMES = [variant.name for variant in EVERYTHING]
-COST = {"service": 1.0, "heavy": 2.5}  # of a round, for the remaining time
+COST = {"service": 1.0, "heavy": 2.5}  # of an event, for the remaining time
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -129,14 +130,15 @@ def turns(options: argparse.Namespace, shop: Workshop, sets: list[str]) -> Itera
 
 
 def measure_builds(todo: list[Round], results: Results) -> None:
-    """Measure rounds, each of which is kept as a whole."""
-    progress = Progress(sum(COST[turn.name] for turn in todo))
-    for turn in todo:
-        progress.say(f"{turn.name}, {turn.store}, repeat {turn.record.repeat + 1}: {turn.variant.name}")
-        records = list(turn.measure())
-        results.add(records)
-        progress.advance(COST[turn.name])
-        print("   ", ", ".join(f"{record.event} {record.seconds:.1f} s" for record in records), file=sys.stderr)
+    """Measure rounds: those of one set, store and repeat together."""
+    progress = Progress(sum(COST[turn.name] * len(turn.events()) for turn in todo))
+    for (repeat, name, store), group in groupby(todo, lambda turn: (turn.record.repeat, turn.name, turn.store)):
+        for records in take_turns(list(group)):
+            if records:
+                results.add(records)
+                progress.advance(COST[name] * len(records))
+                told = ", ".join(f"{record.variant} {record.seconds:.1f} s" for record in records)
+                progress.say(f"{name}, {store}, repeat {repeat + 1}: {records[0].event}: {told}")
 
 
 if __name__ == "__main__":

@@ -142,6 +142,8 @@ DELTA = (
 )
 SET_NOTES = {"service": "The packages of a generated service.", "heavy": "The same, with numpy and pandas."}
 REASONS = {
+    "One package": "a build in which nothing changes costs the engine a good part of what ours takes, and the classic"
+    " build of a set this small is short. The more packages there are, the larger the factor: see the heavy set.",
     "Empty builder": "both wait for the same base image first, and ours then needs uv, whose wheel is larger than all"
     " packages of the service together, and which pip, itself without bytecode in the base image, takes as long to"
     " install as uv saves. The more there is to install, the less this weighs: see the heavy set. Fetching uv without"
@@ -158,9 +160,9 @@ HOW = """\
 
 - Every variant installs the same lock from the same package index, on the same base image; the image must hold
   exactly these versions, and all must give the same answer at `/readyz`.
-- A round is one variant through all events on a new, empty engine: the first build fills it, the next ones find it
-  warm. Each event changes the state at the start and is undone. Builders that "start empty" are further new engines.
-- Variants take turns within a repeat, each time in another order. Figures are medians over the repeats.
+- In each repeat, every variant goes through all events on a new, empty engine: the first build fills it, the next ones
+  find it warm. Each event changes the state at the start and is undone. Builders that "start empty" are further new engines.
+- Variants take turns at every event, in another order in each repeat. Figures are medians over the repeats.
 - Seconds are those of `docker buildx build` until the image is in the engine's store. Bytes fetched are counted at
   a package index on the same machine that sends the cache headers of the public one; bytes pushed and pulled at a
   registry on the same machine. On a slow link (`--rate`), what fetches less wins by more.

@@ -1,9 +1,11 @@
-"""One variant, through all events, on engines of its own.
+"""All variants, through all events, each on engines of its own.
 
 The first build finds an empty engine and fills it; the next events find it warm. Each event changes the state
 at the start and is undone. What is to start empty again gets another new engine. After every build the image
 is pushed to a repository that belongs to the round, so that the bytes pushed are those of layers which the
 registry does not have from the events before.
+
+The variants take turns at every event, so that what slows the machine down for a while slows all of them.
 """
 
 import hashlib
@@ -11,7 +13,8 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -120,17 +123,10 @@ class Round:
         """Return a new engine."""
         return Engine(self.shop.engine, self.store, self.shop.registry.address)
 
-    def measure(self) -> Iterator[Record]:
-        """Yield the record of every event. Raises BenchmarkError when a build fails or the image is wrong."""
+    def one_on_another_engine(self, event: Event) -> Record:
+        """Make an event happen for a builder that starts empty."""
         with self.engine() as engine:
-            self.record = replace(self.record, where=f"{engine.version()}, {machine()}")
-            for event in self.events():
-                if not event.cached:
-                    yield self.one(engine, event)
-        for event in self.events():
-            if event.cached:
-                with self.engine() as engine:
-                    yield self.one(engine, event)
+            return self.one(engine, event)
 
     def one(self, engine: Engine, event: Event) -> Record:
         """Make an event happen, build, push, and undo the event."""
@@ -157,7 +153,7 @@ class Round:
         elif event.lock == "added" or event.delta:
             engine.docker("run", "--rm", self.tag, "python", "-c", f"import {ADDED}")
         return replace(
-            self.record, event=event.name, seconds=build.seconds, push_seconds=pushing, ran=build.ran,
+            self.record, event=event.name, where=f"{engine.version()}, {machine()}", seconds=build.seconds, push_seconds=pushing, ran=build.ran,
             wheels=dict(sent.files), pages=sent.pages, page_bytes=sent.page_bytes,
             pushed=pushed, pulled=sum(passage.pulled.values()),
             pulled_layers=sum(digest in layers for digest in passage.pulled), layers=list(layers.values()),
@@ -224,3 +220,17 @@ def get(port: int, path: str, give_up: float) -> str:
         finally:
             connection.close()
     raise BenchmarkError(f"the service does not answer {path}")
+
+
+def take_turns(rounds: Sequence[Round]) -> Iterator[list[Record]]:
+    """Yield, event by event, the records of rounds of the same set, store and repeat. Raises BenchmarkError."""
+    with ExitStack() as stack:
+        engines = [stack.enter_context(turn.engine()) for turn in rounds]
+        for event in EVENTS:
+            taking_part = [
+                (turn, engine) for turn, engine in zip(rounds, engines, strict=True) if event in turn.events()
+            ]
+            if event.cached:
+                yield [turn.one_on_another_engine(event) for turn, _ in taking_part]
+            else:
+                yield [turn.one(engine, event) for turn, engine in taking_part]

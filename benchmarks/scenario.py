@@ -134,8 +134,8 @@ def locks_of(name: str, project: Path, index: Index) -> Locks:
 
 
 def every(step: int, new: dict[str, str], start: dict[str, str]) -> dict[str, str]:
-    """Return every n-th package of the start in its newer version."""
-    return {package: new[package] for package in sorted(start)[step - 1 :: step]}
+    """Return every n-th package of the start in its newer version. One that is no longer needed has none."""
+    return {package: new[package] for package in sorted(start.keys() & new.keys())[step - 1 :: step]}
 
 
 def apply(event: Event, locks: Locks, project: Path, prepare: Callable[[str, str], None]) -> dict[Path, str]:

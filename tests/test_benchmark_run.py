@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,10 +17,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 EMPTY = {"empty", "cached-code", "cached-added"}
 
 
-def start(results: Path) -> subprocess.Popen[str]:
+def start(results: Path, *variants: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks", "--sets", "service", "--stores", "containerd", "--repeats", "1"]
     return subprocess.Popen(
-        [*command, "--variants", "uv", "ours", "--results", str(results)], cwd=ROOT, text=True, process_group=0,
+        [*command, "--variants", *variants, "--results", str(results)], cwd=ROOT, text=True, process_group=0,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -31,37 +30,34 @@ def containers() -> list[str]:
     return subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_an_interrupted_run_goes_on_and_shows_that_ours_reinstalls_only_what_changed(tmp_path: Path) -> None:
+def test_ours_reinstalls_only_what_changed_and_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    first = start(results)
-    assert first.stdout
-    said = []
-    for line in first.stdout:
-        said.append(line)
-        if "repeat 1: ours" in line:  # the other one is done, and kept
-            os.killpg(first.pid, signal.SIGINT)
-    assert first.wait(timeout=120) == 130, "".join(said)
-    assert "goes on from" in said[-1]
-    assert containers() == []
+    process = start(results, "ours")
+    output = process.communicate(timeout=600)[0]
+    assert process.returncode == 0, output
     kept = results.read_text(encoding="utf-8")
-
-    second = start(results)
-    output = second.communicate(timeout=600)[0]
-    assert second.returncode == 0, output
-    assert "repeat 1: uv" not in output
-    assert results.read_text(encoding="utf-8").startswith(kept)
-    records: list[dict[str, Any]] = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    ours = {record["event"]: record for record in records if record["variant"] == "ours"}
-    theirs = {record["event"]: record for record in records if record["variant"] == "uv"}
-
+    records: list[dict[str, Any]] = list(map(json.loads, kept.splitlines()))
+    ours = {record["event"]: record for record in records}
     for event in ("nothing", "code", "docs", "cached-code"):
         assert (ours[event]["ran"], ours[event]["wheels"], ours[event]["pages"]) == ([], {}, 0), event
     for event, package in (("added", "tabulate"), ("bumped", "typing_extensions"), ("cached-added", "tabulate")):
         assert ours[event]["ran"] == ["packages 1/1"]
         assert [name.split("-")[0] for name in ours[event]["wheels"]] == [package]
+        assert 0 < ours[event]["pushed"] < 200_000
     assert ours["removed"]["wheels"] == ours["base"]["wheels"] == {}
     assert ours["nothing"]["pushed"] == 0
-    assert ours["added"]["pushed"] < theirs["added"]["pushed"] / 10
-    assert ours["base"]["pushed"] < theirs["base"]["pushed"] / 10
+    assert 0 < ours["base"]["pushed"] < 50_000  # the layers of packages are the same on another base image
     assert {event for event, record in ours.items() if record["pulled"] > 1e6} == EMPTY
-    assert re.search(r"One package added: bytes fetched .* 1\\.00 x", output)
+
+    process = start(results, "uv", "ours")
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if ": empty: uv" in line:
+            os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=120) == 130, "".join(said)
+    assert "the same command goes on from" in said[-1]
+    assert not any("ours" in line for line in said)  # it was there already
+    assert results.read_text(encoding="utf-8").startswith(kept)
+    assert containers() == []
