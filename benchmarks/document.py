@@ -12,7 +12,8 @@ from benchmarks.variants import OURS, VARIANTS
 def document(figures: Figures) -> str:
     """Return docs/benchmarks.md."""
     lines = lines_of(figures)
-    parts = [HEADER, "## Bars\n", markdown([HEAD, *(line.cells() for line in lines)])]
+    repeats = f"Repeats of each figure: at least {figures.repeats()}. One with fewer than 5 is a first look.\n"
+    parts = [HEADER, repeats, "## Bars\n", markdown([HEAD, *(line.cells() for line in lines)])]
     if missed := [f"- {line.what}: {reason_for(line.what)}\n" for line in lines if not line.reached]:
         parts.append(f"### Where a bar is missed\n\n{''.join(missed)}")
     for name, store in figures.pairs():
@@ -135,7 +136,7 @@ Seconds, bytes from the package index and bytes pushed, for the image that this 
 ways in which images of Python services are built today. Written by `python -m benchmarks --write`; `make bench`
 measures on your machine.
 """
-CELL = "Each cell: **seconds** of the build, megabytes of wheels fetched, megabytes pushed."
+CELL = "Each cell: **seconds** of the build, megabytes of wheels fetched, megabytes pushed. A dash: not measured."
 DELTA = (
     "What a package added costs while a part of the others has been upgraded since the baseline was taken; `make lock` "
     'suggests a new one when a quarter of the packages differs. A new baseline costs what "all upgraded" costs, once.'
@@ -144,10 +145,10 @@ SET_NOTES = {"service": "The packages of a generated service.", "heavy": "The sa
 REASONS = {
     "One package": "a build in which nothing changes costs the engine a good part of what ours takes, and the classic"
     " build of a set this small is short. The more packages there are, the larger the factor: see the heavy set.",
-    "Empty builder": "both wait for the same base image first, and ours then needs uv, whose wheel is larger than all"
-    " packages of the service together, and which pip, itself without bytecode in the base image, takes as long to"
-    " install as uv saves. The more there is to install, the less this weighs: see the heavy set. Fetching uv without"
-    " pip would save a part of it, at the price of code of our own for every kind of package index.",
+    "Code changed, against": "the difference is less than a tenth of a second, about what repeats differ by.",
+    "Empty builder": "both wait for the same base image first. Ours then fetches uv, whose wheel is larger than all"
+    " packages of the service together, installs it with a pip that has no bytecode in the base image, and compiles"
+    " what it installs. The more there is to install, the less this weighs: see the heavy set.",
 }
 VERDICTS = {
     "trial-no-bytecode": "Not kept: every start compiles these modules again.",
