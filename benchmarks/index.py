@@ -19,11 +19,12 @@ import urllib.request
 import zipfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import urljoin, urlsplit
+
+from benchmarks.server import LocalServer
 
 PAGE = "public, max-age=600"
 PIECE = 1 << 14
@@ -97,7 +98,7 @@ def metadata_of(wheel: Path) -> Path:
     return beside
 
 
-class Index(ThreadingHTTPServer):
+class Index(LocalServer):
     """The index as a context manager: it answers at `url` until the block ends.
 
     Args:
@@ -107,14 +108,10 @@ class Index(ThreadingHTTPServer):
         rate: bytes of files that it sends in a second, to all clients together; None: as fast as it can.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, upstream: Upstream, folder: Path, host: str = "127.0.0.1", rate: float | None = None) -> None:
-        super().__init__((host, 0), Handler)
+        super().__init__(host, Handler)
         self.upstream = upstream
         self.folder = folder
-        self.host = host
         self.rate = rate
         self.url = f"http://{host}:{self.server_port}/simple"
         self._free = 0.0  # when the link is free again
@@ -123,17 +120,6 @@ class Index(ThreadingHTTPServer):
         self._fetching: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
         self._pages: dict[str, Page] = {}
         self._origins: dict[str, str] = {}  # path here -> URL there
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.shutdown()
-        self.server_close()
 
     def for_pip(self) -> dict[str, str]:
         """Return the environment in which pip asks this index and nothing else."""

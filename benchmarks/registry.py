@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Self
 
 from benchmarks.engines import LABEL
 from benchmarks.measure import BenchmarkError, run
+from benchmarks.server import LocalServer
 
 CHUNK = 1 << 16
 
@@ -28,7 +29,7 @@ class Passage:
     """Bytes of the blobs that were downloaded, by digest."""
 
 
-class Registry(ThreadingHTTPServer):
+class Registry(LocalServer):
     """The registry as a context manager, reached at `address`.
 
     Args:
@@ -36,24 +37,20 @@ class Registry(ThreadingHTTPServer):
         image: such as registry:2.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, host: str, image: str = "registry:2") -> None:
-        super().__init__((host, 0), Door)
+        super().__init__(host, Door)
         self.address = f"{host}:{self.server_port}"
         self.image = image
         self.name = f"layercake-bench-{secrets.token_hex(4)}"
         self.behind = 0
         self._lock = threading.Lock()
         self._passage = Passage()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> Self:
         options = ["--detach", "--name", self.name, "--label", LABEL, "--publish", "127.0.0.1::5000"]
         run("docker", "run", *options, self.image)
         self.behind = int(run("docker", "port", self.name, "5000").output.rpartition(":")[2])
-        self._thread.start()
+        super().__enter__()
         give_up = time.monotonic() + 60
         while not self._answers():
             if time.monotonic() > give_up:
@@ -64,8 +61,7 @@ class Registry(ThreadingHTTPServer):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shutdown()
-        self.server_close()
+        super().__exit__(kind, value, trace)
         subprocess.run(["docker", "rm", "--force", "--volumes", self.name], capture_output=True, check=False)
 
     def take(self) -> Passage:

@@ -40,7 +40,7 @@ class Record:
     layers: list[int] = field(default_factory=list)
     """Bytes of the layers of the image in the registry, compressed, lowest first."""
     first_answer: float = 0.0
-    """Seconds from `docker run` to the first answer 200 of /livez; zero where it was not asked."""
+    """Seconds from `docker run` to the first answer 200 of /readyz; zero where it was not asked."""
 
 
 class Results:

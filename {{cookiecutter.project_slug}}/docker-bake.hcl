@@ -2,8 +2,8 @@
 variable "IMAGE" { default = "{{ cookiecutter.project_slug }}" }
 variable "VERSION" { default = "dev" }
 
-# Whose build it is, like main or pr-12, on builders that start empty: layers of main and its own are read from the
-# registry, its own are written. Without a name no registry is asked.
+# Whose build it is, main or the name of another, for builders that start empty: the layers of main and its own are
+# read from the registry, its own are written. Without a name no registry is asked.
 variable "CACHE" { default = "" }
 
 # For a private package index: the text of a pip.conf and a uv.toml. They are used and not kept.
@@ -18,7 +18,7 @@ target "production" {
   tags       = [image(VERSION), image("latest")]
   args       = { VERSION = VERSION }
   cache-from = [for name in distinct(["main", CACHE]) : "type=registry,ref=${image("cache-${name}")}" if CACHE != ""]
-  # A pull request from a fork may not write. Only for main is that an error.
+  # A fork may not write. Only for main is that an error.
   cache-to = [for name in compact([CACHE]) : "type=registry,ref=${image("cache-${name}")},mode=max,ignore-error=${name != "main"}"]
 }
 
@@ -33,7 +33,7 @@ target "_packages" {
   secret = concat(PIP_CONF == "" ? [] : ["id=pip.conf,env=PIP_CONF"], UV_TOML == "" ? [] : ["id=uv.toml,env=UV_TOML"])
 }
 
-# Image names are lower case; the names of GitHub's organisations need not be.
+# Image names are lower case; the names of repositories need not be.
 function "image" {
   params = [tag]
   result = "${lower(IMAGE)}:${tag}"

@@ -148,11 +148,7 @@ class Builder:
         with (self.scratch / "log").open("w+b") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
             try:
-                while process.poll() is None:
-                    try:
-                        process.wait(timeout=1)
-                    except subprocess.TimeoutExpired:
-                        print(".", end="", file=sys.stderr, flush=True)
+                lock.wait(process)
             finally:
                 print(file=sys.stderr)
                 process.terminate()

@@ -232,7 +232,7 @@ def package_sources() -> configparser.RawConfigParser:
 
 
 def step(title: str, command: list[str], cwd: Path = PROJECT) -> None:
-    """Run a command, with a dot per second as a sign of life. Raises LockError with its last words."""
+    """Run a command and show that it goes on. Raises LockError with its last words."""
     print(f"lock: {title} ", end="", file=sys.stderr, flush=True)
     dropped = {"PYTHONPATH", "PYTHONHOME", *(f"PIP_{name}" for name in MISLEADING.split())}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in dropped}
@@ -242,11 +242,7 @@ def step(title: str, command: list[str], cwd: Path = PROJECT) -> None:
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
-            while process.poll() is None:
-                try:
-                    process.wait(timeout=1)
-                except subprocess.TimeoutExpired:
-                    print(".", end="", file=sys.stderr, flush=True)
+            wait(process)
         finally:
             process.kill()
             process.wait()
@@ -255,6 +251,15 @@ def step(title: str, command: list[str], cwd: Path = PROJECT) -> None:
         words = output.read().decode(errors="replace").replace(f"{cwd}{os.sep}", "")
     if process.returncode:
         raise LockError(f"{title} failed: {last_words(words)}")
+
+
+def wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process, with a dot per second as a sign of life."""
+    while process.poll() is None:
+        try:
+            process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            print(".", end="", file=sys.stderr, flush=True)
 
 
 def last_words(output: str) -> str:
