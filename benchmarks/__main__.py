@@ -130,7 +130,7 @@ def turns(options: argparse.Namespace, shop: Workshop, sets: list[str]) -> Itera
 
 
 def measure_builds(todo: list[Round], results: Results) -> None:
-    """Measure rounds: those of one set, store and repeat together."""
+    """Measure rounds: those of one set, store and repeat together. Raises BenchmarkError when one failed."""
     progress = Progress(sum(COST[turn.name] * len(turn.events()) for turn in todo))
     for (repeat, name, store), group in groupby(todo, lambda turn: (turn.record.repeat, turn.name, turn.store)):
         for records in take_turns(list(group)):
@@ -139,6 +139,10 @@ def measure_builds(todo: list[Round], results: Results) -> None:
                 progress.advance(COST[name] * len(records))
                 told = ", ".join(f"{record.variant} {record.seconds:.1f} s" for record in records)
                 progress.say(f"{name}, {store}, repeat {repeat + 1}: {records[0].event}: {told}")
+    if failed := [turn for turn in todo if not results.have(turn.expected())]:
+        raise BenchmarkError(
+            f"{len(failed)} of {len(todo)} rounds failed, see above; the same command tries them again"
+        )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import tarfile
 import time
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -93,8 +94,9 @@ class Engine:
         """Return the port of this machine that leads to one of the engine's."""
         return int(run("docker", "port", self.name, str(inside)).output.rpartition(":")[2])
 
+    @cached_property
     def version(self) -> str:
-        """Return what builds: the engine, the client's builder, and the image store."""
+        """What builds: the engine, the client's builder, and the image store."""
         engine = self.docker("version", "--format", "{{.Server.Version}}").strip()
         buildx = self.docker("buildx", "version").split()[1]
         return f"Docker {engine}, buildx {buildx}, image store {self.store}"

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -153,7 +154,7 @@ class Round:
         elif event.lock == "added" or event.delta:
             engine.docker("run", "--rm", self.tag, "python", "-c", f"import {ADDED}")
         return replace(
-            self.record, event=event.name, where=f"{engine.version()}, {machine()}", seconds=build.seconds, push_seconds=pushing, ran=build.ran,
+            self.record, event=event.name, where=f"{engine.version}, {machine()}", seconds=build.seconds, push_seconds=pushing, ran=build.ran,
             wheels=dict(sent.files), pages=sent.pages, page_bytes=sent.page_bytes,
             pushed=pushed, pulled=sum(passage.pulled.values()),
             pulled_layers=sum(digest in layers for digest in passage.pulled), layers=list(layers.values()),
@@ -223,14 +224,18 @@ def get(port: int, path: str, give_up: float) -> str:
 
 
 def take_turns(rounds: Sequence[Round]) -> Iterator[list[Record]]:
-    """Yield, event by event, the records of rounds of the same set, store and repeat. Raises BenchmarkError."""
+    """Yield, event by event, the records of rounds of the same set, store and repeat.
+
+    A round in which something fails has no further records; the others go on.
+    """
     with ExitStack() as stack:
-        engines = [stack.enter_context(turn.engine()) for turn in rounds]
+        going = [(turn, stack.enter_context(turn.engine())) for turn in rounds]
         for event in EVENTS:
-            taking_part = [
-                (turn, engine) for turn, engine in zip(rounds, engines, strict=True) if event in turn.events()
-            ]
-            if event.cached:
-                yield [turn.one_on_another_engine(event) for turn, _ in taking_part]
-            else:
-                yield [turn.one(engine, event) for turn, engine in taking_part]
+            records = []
+            for turn, engine in [each for each in going if event in each[0].events()]:
+                try:
+                    records.append(turn.one_on_another_engine(event) if event.cached else turn.one(engine, event))
+                except BenchmarkError as error:
+                    going.remove((turn, engine))
+                    print(f"benchmarks: {turn.variant.name}, {event.name}: {error}", file=sys.stderr)
+            yield records

@@ -7,10 +7,13 @@ import xml.etree.ElementTree as ET
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,10 +22,11 @@ from benchmarks.document import document
 from benchmarks.engines import steps_that_ran
 from benchmarks.figures import Figures, lines_of
 from benchmarks.index import Index, Traffic, Upstream
-from benchmarks.measure import Spread, compare, limit
+from benchmarks.measure import BenchmarkError, Spread, compare, limit
 from benchmarks.plots import Bar, bars, grid
 from benchmarks.report import with_short_version
 from benchmarks.results import Record, Results
+from benchmarks.rounds import take_turns
 
 METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
 PAGE = b'<a href="../../packages/demo-1.0-py3-none-any.whl#sha256=abc">demo</a>\n' * 50
@@ -193,6 +197,22 @@ def test_a_measurement_takes_the_place_of_one_with_other_inputs(tmp_path: Path) 
     results.add([record("ours", "code", seconds=1.0), record("classic", "code")])
     results.add([replace(record("ours", "code", seconds=2.0), inputs="2")])
     assert [(one.variant, one.seconds) for one in Results(results.path).records] == [("classic", 1.0), ("ours", 2.0)]
+
+
+def test_a_variant_whose_build_fails_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def turn(variant: str, fails_at: str) -> Any:
+        def one(_engine: object, event: scenario.Event) -> Record:
+            if event.name == fails_at:
+                raise BenchmarkError("the engine has lost a layer")
+            return record(variant, event.name)
+
+        return SimpleNamespace(
+            variant=SimpleNamespace(name=variant), engine=nullcontext, events=lambda: scenario.EVENTS[:3], one=one
+        )
+
+    taken = list(take_turns([turn("classic", "nothing"), turn("ours", "")]))
+    assert [[one.variant for one in records] for records in taken[:3]] == [["classic", "ours"], ["ours"], ["ours"]]
+    assert capsys.readouterr().err == "benchmarks: classic, nothing: the engine has lost a layer\n"
 
 
 def test_the_bars_are_computed_from_the_medians_of_the_records() -> None:
