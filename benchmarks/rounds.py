@@ -106,7 +106,6 @@ class Round:
         inputs = shop.inputs(name, store, variant)
         self.record = Record(set=name, store=store, variant=variant.name, event="", repeat=repeat, inputs=inputs)
         self.repository = f"{shop.registry.address}/{variant.name}-{secrets.token_hex(4)}"
-        self.tag = f"{self.repository}:app"
 
     def events(self) -> list[Event]:
         """Return what can happen. The builder of the overlay2 store neither writes nor reads a registry cache."""
@@ -137,22 +136,22 @@ class Round:
         try:
             sent = shop.index.traffic()
             shop.registry.take()
-            build = self.build(engine, event.base, *options)
+            build = self.build(engine, event, *options)
             passage, sent = shop.registry.take(), shop.index.traffic() - sent
             started = time.perf_counter()
-            engine.docker("push", "--quiet", self.tag)
+            engine.docker("push", "--quiet", self.tag(event))
             pushing = time.perf_counter() - started
             pushed = shop.registry.take().pushed
         finally:
             for path, text in before.items():
                 path.write_text(text, encoding="utf-8")
-        layers = self.layers()
+        layers = self.layers(event)
         first_answer = 0.0
         if event.fresh and not event.cached:
-            first_answer = self.check(engine, shop.locks[self.name].start)
-            self.export_cache(engine)
+            first_answer = self.check(engine, self.tag(event), shop.locks[self.name].start)
+            self.export_cache(engine, event)
         elif event.lock == "added" or event.delta:
-            engine.docker("run", "--rm", self.tag, "python", "-c", f"import {ADDED}")
+            engine.docker("run", "--rm", self.tag(event), "python", "-c", f"import {ADDED}")
         return replace(
             self.record, event=event.name, where=f"{engine.version}, {machine()}", seconds=build.seconds, push_seconds=pushing, ran=build.ran,
             wheels=dict(sent.files), pages=sent.pages, page_bytes=sent.page_bytes,
@@ -165,37 +164,41 @@ class Round:
         """Write what the variant installs from."""
         trials.prepare(self.variant, self.shop.project, lock, baseline, self.shop.index.url)
 
-    def build(self, engine: Engine, base: str, *options: str) -> Build:
+    def tag(self, event: Event) -> str:
+        """Return the name of an event's image. One name for all would have the engine remove layers during a build."""
+        return f"{self.repository}:{event.name}"
+
+    def build(self, engine: Engine, event: Event, *options: str) -> Build:
         """Build the image into the engine's store."""
         secret = [f"--secret=id={name},src={self.shop.project.parent / name}" for name in ("pip.conf", "uv.toml")]
         return engine.build(
             self.shop.project, "--file", self.variant.dockerfile, "--build-arg", f"PYTHON={scenario.PYTHON}", *secret,
-            "--build-context", f"{BASE}=docker-image://{self.shop.base(base)}", *options,
-            f"--output=type=image,name={self.tag}{trials.output_of(self.variant)}",
+            "--build-context", f"{BASE}=docker-image://{self.shop.base(event.base)}", *options,
+            f"--output=type=image,name={self.tag(event)}{trials.output_of(self.variant)}",
         )  # fmt: skip
 
-    def export_cache(self, engine: Engine) -> None:
+    def export_cache(self, engine: Engine, event: Event) -> None:
         """Write the layers of the start to the registry, for the builders that start empty."""
         if self.store == "containerd":
-            self.build(engine, "today", "--cache-to", f"type=registry,ref={self.repository}:cache,mode=max")
+            self.build(engine, event, "--cache-to", f"type=registry,ref={self.repository}:cache,mode=max")
 
-    def layers(self) -> dict[str, int]:
-        """Return the compressed size of each layer of the image that was pushed last, by digest."""
+    def layers(self, event: Event) -> dict[str, int]:
+        """Return the compressed size of each layer of the image that was pushed, by digest."""
         name = self.repository.partition("/")[2]
-        manifest = json.loads(self.shop.registry.get(f"/v2/{name}/manifests/app", MANIFEST))
+        manifest = json.loads(self.shop.registry.get(f"/v2/{name}/manifests/{event.name}", MANIFEST))
         return {layer["digest"]: int(layer["size"]) for layer in manifest["layers"]}
 
-    def check(self, engine: Engine, lock: str) -> float:
+    def check(self, engine: Engine, tag: str, lock: str) -> float:
         """Start the image; return the seconds to the first answer. Raises BenchmarkError when it is not what was locked."""
         probe = "import importlib.metadata as m, json, re; print(json.dumps({re.sub('[-_.]+', '-', d.name).lower(): d.version for d in m.distributions()}))"
-        installed = json.loads(engine.docker("run", "--rm", self.tag, "python", "-c", probe))
+        installed = json.loads(engine.docker("run", "--rm", tag, "python", "-c", probe))
         locked = {block.split()[0] for block in scenario.blocks_of(lock).values()}
         if missing := locked - {f"{package}=={version}" for package, version in installed.items()}:
             raise BenchmarkError(f"{self.variant.name}: the image lacks {', '.join(sorted(missing))}")
         name = f"service-{secrets.token_hex(4)}"
         key = f"SECRET_KEY={secrets.token_urlsafe(32)}"
         started = time.perf_counter()
-        engine.docker("run", "--detach", "--name", name, "--publish", f"{SERVICE}:{SERVICE}", "--env", key, self.tag)
+        engine.docker("run", "--detach", "--name", name, "--publish", f"{SERVICE}:{SERVICE}", "--env", key, tag)
         answer = get(engine.port(SERVICE), "/readyz", started + 60)
         seconds = time.perf_counter() - started
         engine.docker("rm", "--force", name)
