@@ -40,7 +40,7 @@ locks: .venv/installed ## renew the locks that the template ships, and its own
 	$(BIN)/python scripts/renew_locks.py
 
 .PHONY: bench
-bench: .venv/installed ## measure what each kind of change costs; goes on where it was interrupted
-	$(BIN)/python -m benchmarks
+bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen
+	$(BIN)/python -m benchmarks $(ARGS)
 
 CODE := benchmarks hooks local_extensions scripts tests

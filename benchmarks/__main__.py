@@ -1,28 +1,29 @@
 """Measures what each kind of change costs, and reports it: `make bench`.
 
-    python -m benchmarks --variants classic ours --repeats 1     a first look, some minutes
-    python -m benchmarks --rate 1.25                             with a link of 10 Mbit/s to the package index
-    python -m benchmarks --report                                measures nothing, shows what there is
+    make bench ARGS='--variants classic ours --repeats 1'     a first look, some minutes
+    make bench ARGS='--rate 1.25'                             with a link of 10 Mbit/s to the package index
+    make bench ARGS='--report'                                measures nothing, shows what there is
 
-An interrupted run keeps what it has, and goes on from there the next time.
+All variants that are asked for are measured together, and only such figures are compared. An interrupted run
+keeps what it has, and goes on with the next event.
 """
 
 import argparse
 import fcntl
+import random
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 
 from benchmarks import commands, report
-from benchmarks.engines import STORES, gateway, remove_leftovers
+from benchmarks.engines import STORES, fetch, gateway, remove_leftovers
 from benchmarks.index import Index, configured_upstream
 from benchmarks.measure import BenchmarkError, Progress
 from benchmarks.registry import Registry
-from benchmarks.results import Results
-from benchmarks.rounds import Round, Workshop, take_turns
+from benchmarks.results import Record, Results
+from benchmarks.rounds import BASE, Round, Workshop, take_turns
 from benchmarks.scenario import SETS
 from benchmarks.trials import TRIALS
 from benchmarks.variants import VARIANTS
@@ -30,7 +31,8 @@ from benchmarks.variants import VARIANTS
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 EVERYTHING = (*VARIANTS, *TRIALS)
 NAMES = [variant.name for variant in EVERYTHING]
-COST = {"service": 1.0, "heavy": 2.5}  # of an event, for the remaining time
+COST = {"service": 1.0, "heavy": 2.0}  # of an event, for the remaining time
+ATTEMPTS = 3  # at a repeat in which a build failed, or in which the real index had to be asked
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -82,14 +84,13 @@ def main() -> int:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep other runs of this clone out, and remove what those have left that were killed. Raises BenchmarkError."""
+    """Keep other runs of this clone out. Raises BenchmarkError."""
     WORK.mkdir(parents=True, exist_ok=True)
     with (WORK / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise BenchmarkError("another run is going on in this clone; wait for it or end it") from error
-        remove_leftovers()
         yield
 
 
@@ -98,12 +99,16 @@ def measure(options: argparse.Namespace, results: Results) -> None:
     if commands.COMMANDS in options.sets:
         measure_commands(range(options.repeats), results)
     if sets := [name for name in SETS if name in options.sets]:
+        remove_leftovers()
+        for image in (options.engine, BASE):
+            fetch(image)
         host = gateway()
         rate = options.rate and options.rate * 1e6
         with Index(configured_upstream(), WORK / "index", host, rate) as index, Registry(host) as registry:
             print("benchmarks: resolving the locks", file=sys.stderr)
             shop = Workshop.open(WORK, index, registry, options.engine, sets)
-            if todo := [turn for turn in turns(options, shop, sets) if not results.have(turn.expected())]:
+            todo = [group for group in groups(options, shop, sets) if missing(group, results)]
+            if todo:
                 shop.push_bases()
                 measure_builds(todo, results)
 
@@ -115,33 +120,41 @@ def measure_commands(repeats: Iterable[int], results: Results) -> None:
         if todo:
             print(f"benchmarks: {title}, {len(todo)} times", file=sys.stderr)
             with Index(configured_upstream(), WORK / "index") as index:
-                results.add(run(WORK, index, todo))
+                for record in run(WORK, index, todo):
+                    results.add(record)
 
 
-def turns(options: argparse.Namespace, shop: Workshop, sets: list[str]) -> Iterator[Round]:
-    """Yield the rounds: repeats outermost, and the variants in another order each time."""
+def groups(options: argparse.Namespace, shop: Workshop, sets: list[str]) -> Iterator[list[Round]]:
+    """Yield the rounds that are measured together: repeats outermost, the variants in another order each time."""
     chosen = [variant for variant in EVERYTHING if variant.name in options.variants]
     for repeat in range(options.repeats):
-        start = repeat % len(chosen)
         for name in sets:
             for store in options.stores:
-                for variant in chosen[start:] + chosen[:start]:
-                    yield Round(shop, name, store, variant, repeat)
+                inputs = shop.inputs(name, store, chosen)
+                order = random.Random(f"{name} {store} {repeat}").sample(chosen, len(chosen))
+                yield [Round(shop, name, store, variant, repeat, inputs) for variant in order]
 
 
-def measure_builds(todo: list[Round], results: Results) -> None:
-    """Measure rounds: those of one set, store and repeat together. Raises BenchmarkError when one failed."""
-    progress = Progress(sum(COST[turn.name] * len(turn.events()) for turn in todo))
-    for (repeat, name, store), group in groupby(todo, lambda turn: (turn.record.repeat, turn.name, turn.store)):
-        for records in take_turns(list(group)):
-            if records:
-                results.add(records)
-                progress.advance(COST[name] * len(records))
-                told = ", ".join(f"{record.variant} {record.seconds:.1f} s" for record in records)
-                progress.say(f"{name}, {store}, repeat {repeat + 1}: {records[0].event}: {told}")
-    if failed := [turn for turn in todo if not results.have(turn.expected())]:
+def missing(group: list[Round], results: Results) -> list[Record]:
+    """Return the records, without figures, that rounds do not have yet."""
+    return [record for turn in group for event in turn.events() if not results.have([record := turn.expected(event)])]
+
+
+def measure_builds(todo: list[list[Round]], results: Results) -> None:
+    """Measure groups of rounds. Raises BenchmarkError when one is not complete after some attempts."""
+    progress = Progress(sum(COST[record.set] for group in todo for record in missing(group, results)))
+    for group in todo:
+        attempts = 0
+        while missing(group, results) and attempts < ATTEMPTS:
+            attempts += 1
+            for record in take_turns(group, results.have):
+                progress.advance(0 if results.have([record]) else COST[record.set])
+                results.add(record)
+                where = f"{record.set}, {record.store}, repeat {record.repeat + 1}"
+                progress.say(f"{where}: {record.event}: {record.variant} {record.seconds:.2f} s")
+    if failed := [group for group in todo if missing(group, results)]:
         raise BenchmarkError(
-            f"{len(failed)} of {len(todo)} rounds failed, see above; the same command tries them again"
+            f"{len(failed)} of {len(todo)} repeats are not complete, see above; the same command goes on with them"
         )
 
 

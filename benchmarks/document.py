@@ -12,9 +12,10 @@ from benchmarks.variants import OURS, VARIANTS
 def document(figures: Figures) -> str:
     """Return docs/benchmarks.md."""
     lines = lines_of(figures)
-    repeats = f"Repeats of each figure: at least {figures.repeats()}. One with fewer than 5 is a first look.\n"
-    parts = [HEADER, repeats, "## Bars\n", markdown([HEAD, *(line.cells() for line in lines)])]
-    if missed := [f"- {line.what}: {reason_for(line.what)}\n" for line in lines if not line.reached]:
+    variants = "".join(f"- **{variant.title}** (`{variant.name}`): {variant.what}\n" for variant in VARIANTS)
+    parts = [HEADER, summary(figures), f"## The ways to build\n\n{variants}", HOW]
+    parts += ["## Bars\n", markdown([HEAD, *(line.cells() for line in lines)])]
+    if missed := [f"- {line.what}: {reason_for(line.what, figures)}\n" for line in lines if not line.reached]:
         parts.append(f"### Where a bar is missed\n\n{''.join(missed)}")
     for name, store in figures.pairs():
         parts += section(figures, name, store)
@@ -23,16 +24,34 @@ def document(figures: Figures) -> str:
         for name, store in figures.pairs()
         for part in (*deltas(figures, name, store), *tried(figures, name, store))
     ]
-    variants = "".join(f"- **{variant.title}** (`{variant.name}`): {variant.what}\n" for variant in VARIANTS)
     where = "".join(f"- {place}\n" for place in sorted({record.where for record in figures.records}))
-    return "\n".join([*parts, f"## The ways to build\n\n{variants}", HOW, f"## Where\n\n{where}"])
+    return "\n".join([*parts, f"## Where\n\n{where}"])
+
+
+def summary(figures: Figures) -> str:
+    """Return in words what the figures say about a package that is added, and how often they were repeated."""
+    said = []
+    for name, store in figures.pairs():
+        found = {
+            variant: cell.seconds.median
+            for variant in figures.variants(name, store)
+            if (cell := figures.cell(name, store, variant.name, "added"))
+        }
+        others = sorted((seconds, variant.title) for variant, seconds in found.items() if variant != OURS)
+        if OURS in found and others:
+            best, worst = others[0], others[-1]
+            said.append(
+                f"- {name.capitalize()} set, {store} store: one package added takes ours {found[OURS]:.2f} s, the best of the"
+                f" others {best[0]:.2f} s ({best[1]}), the slowest {worst[0]:.2f} s ({worst[1]}).\n"
+            )
+    return f"{''.join(said)}\nRepeats of each figure: at least {figures.repeats()}. One with fewer than 5 is a first look.\n"
 
 
 def section(figures: Figures, name: str, store: str) -> Iterator[str]:
     """Yield the paragraphs about one set of packages in one image store."""
     yield f"## {name.capitalize()} set, {store} image store\n\n{SET_NOTES[name]}\n"
     yield f"![Every event](benchmarks/events-{name}-{store}.svg)\n"
-    if store == "containerd":
+    if store == "containerd" and figures.variants(name, store, "added"):
         yield f"![A package added: seconds](benchmarks/added-{name}.svg)\n"
         yield f"![A package added: megabytes pushed](benchmarks/pushed-{name}.svg)\n"
     yield f"{CELL}\n\n{markdown(grid_of(figures, name, store, all_figures))}"
@@ -56,12 +75,11 @@ def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
         if none and fresh and (cell := figures.cell(name, store, OURS.name, share)):
             more = (cell.seconds.median - none.seconds.median, cell.pushed - none.pushed)
             after = [
-                f"{cost / extra:.1f} changes" if extra > 0 else "never"
+                f"{cost / extra:.0f} changes" if extra > cost / 1000 else "never"
                 for cost, extra in zip((fresh.seconds.median, fresh.pushed), more, strict=True)
             ]
-            rows.append(
-                (f"one package in {SHARES[share]}", f"{cell.seconds.median:.2f}", megabytes(cell.pushed), *after)
-            )
+            part = f"one package in {SHARES[share]}" if SHARES[share] > 1 else "all packages"
+            rows.append((part, f"{cell.seconds.median:.2f}", megabytes(cell.pushed), *after))
     if len(rows) > 1:
         yield f"## When a new baseline pays ({name}, {store})\n\n{DELTA}\n\n{markdown(rows)}"
 
@@ -90,9 +108,30 @@ def tried(figures: Figures, name: str, store: str) -> Iterator[str]:
         yield f"## What was tried ({name}, {store})\n\n{markdown(rows)}\n{notes}"
 
 
-def reason_for(what: str) -> str:
-    """Return why a bar is missed, as far as it is known."""
-    return next((reason for start, reason in REASONS.items() if what.startswith(start)), "new, and not explained yet.")
+def reason_for(what: str, figures: Figures) -> str:
+    """Return why a bar is missed, as far as the figures tell."""
+    name, store = next((pair for pair in figures.pairs() if f"({pair[0]}" in what), ("", ""))
+
+    def seconds(variant: str, event: str) -> float:
+        cell = figures.cell(name, store, variant, event)
+        return cell.seconds.median if cell else 0.0
+
+    nothing, classic = seconds("ours", "nothing"), seconds("classic", "added")
+    if what.startswith("Package") and "fast" in what and nothing:
+        return (
+            f"a build in which nothing changes takes ours {nothing:.2f} s, {classic / nothing:.0f} times less than the classic"
+            " order takes for the package. No way of building can be faster; the more packages there are, the larger the factor."
+        )
+    if what.startswith("Code changed") and "time" in what:
+        return f"the difference is {seconds('ours', 'code') - nothing:.2f} s."
+    if what.startswith("Empty builder"):
+        found = [variant for variant in figures.variants(name, store, "empty") if variant != OURS]
+        best, title = min((seconds(variant.name, "empty"), variant.title) for variant in found)
+        return (
+            f"all wait for the same base image first. The fastest of the others ({title}) takes"
+            f" {best / seconds('classic', 'empty'):.2f} of the classic order's time."
+        )
+    return "not explained yet."
 
 
 def all_figures(cell: Cell) -> str:
@@ -133,44 +172,39 @@ HEADER = """\
 # What each kind of change costs
 
 Seconds, bytes from the package index and bytes pushed, for the image that this template generates and for ten
-ways in which images of Python services are built today. Written by `python -m benchmarks --write`; `make bench`
-measures on your machine.
+ways in which images of Python services are built today. Written by `make bench ARGS=--write`; `make bench` measures
+on your machine.
 """
 CELL = "Each cell: **seconds** of the build, megabytes of wheels fetched, megabytes pushed. A dash: not measured."
 DELTA = (
     "What a package added costs while a part of the others has been upgraded since the baseline was taken; `make lock` "
-    'suggests a new one when a quarter of the packages differs. A new baseline costs what "all upgraded" costs, once.'
+    'suggests a new one when half of the packages differ. A new baseline costs what "all upgraded" costs, once.'
 )
 SET_NOTES = {"service": "The packages of a generated service.", "heavy": "The same, with numpy and pandas."}
-REASONS = {
-    "One package": "a build in which nothing changes costs the engine a good part of what ours takes, and the classic"
-    " build of a set this small is short. The more packages there are, the larger the factor: see the heavy set.",
-    "Code changed, against": "the difference is less than a tenth of a second, about what repeats differ by.",
-    "Empty builder": "both wait for the same base image first. Ours then fetches uv, whose wheel is larger than all"
-    " packages of the service together, installs it with a pip that has no bytecode in the base image, and compiles"
-    " what it installs. The more there is to install, the less this weighs: see the heavy set.",
-}
 VERDICTS = {
-    "trial-no-bytecode": "Not kept: every start compiles these modules again.",
+    "trial-no-bytecode": "Not kept: every start would compile these modules again.",
     "trial-all-bytecode": "Not kept: a larger image for modules that few services import.",
-    "trial-zstd": "Not kept: it gains little on layers of this size, those of the base image stay as they are, and"
-    " engines before Docker 23 with the overlay2 store cannot pull it.",
+    "trial-zstd": "Not kept: the layers of the base image, most of the bytes, stay as they are.",
 }
 HOW = """\
 ## How
 
-- Every variant installs the same lock from the same package index, on the same base image; the image must hold
-  exactly these versions, and all must give the same answer at `/readyz`.
+- "Classic order" is what most Dockerfiles do; most bars compare with it. "Ours" is the image of this template.
+- Every variant installs the same lock from the same package index, on the same base image. After every build the image
+  has to hold exactly the locked packages; all have to give the same answer at `/readyz`.
+- Installers come from the package index too, with pip's cache: no other registry is taken for granted.
 - In each repeat, every variant goes through all events on a new, empty engine: the first build fills it, the next ones
-  find it warm. Each event changes the state at the start and is undone. Builders that "start empty" are further new engines.
-- Variants take turns at every event, in another order in each repeat. Figures are medians over the repeats.
+  find it warm. Each event changes the state at the start and is undone. Builders that "start empty" are further new
+  engines. Variants take turns at every event, shuffled anew for each repeat. Figures are medians over the repeats.
 - Seconds are those of `docker buildx build` until the image is in the engine's store. Bytes fetched are counted at
   a package index on the same machine that sends the cache headers of the public one; bytes pushed and pulled at a
-  registry on the same machine. On a slow link (`--rate`), what fetches less wins by more.
+  registry on the same machine. A build for which that index had to ask the real one is not counted, but repeated.
 - The older lock has, for every package, the newest version below today's that fits the others.
 - "Base image" gives all variants a base image with one more layer. "README, test" changes two files that the
   service does not need.
 - "Cache" is a registry cache with `mode=max`, written after the first build. Builders are the engine's own, which
   unpack what they build and so pull every layer of it. A builder in a container that pushes straight to a registry
   need not; that was not measured.
+- It takes Linux, Docker on the same machine that may run privileged containers, and some hours. A slow link to the
+  package index is `--rate`; such figures are kept apart.
 """

@@ -117,7 +117,12 @@ def put(container: str, path: str, text: str) -> None:
         entry = tarfile.TarInfo(path.lstrip("/"))
         entry.size = len(text.encode())
         archive.addfile(entry, io.BytesIO(text.encode()))
-    subprocess.run(["docker", "cp", "-", f"{container}:/"], input=file.getvalue(), capture_output=True, check=True)
+    command = ["docker", "cp", "-", f"{container}:/"]
+    result = subprocess.run(
+        command, input=file.getvalue(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if result.returncode:
+        raise BenchmarkError(f"{container}: {path} cannot be written: {result.stdout.decode(errors='replace')}")
 
 
 def steps_that_ran(log: str) -> list[str]:
@@ -131,6 +136,12 @@ def gateway() -> str:
     """Return the address under which this machine is reached from containers, and can listen."""
     found = run("docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
     return found.output.strip()
+
+
+def fetch(image: str) -> None:
+    """Pull an image that is not here. Raises BenchmarkError."""
+    if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
+        run("docker", "pull", "--quiet", image)
 
 
 def remove_leftovers() -> None:

@@ -45,10 +45,11 @@ class Cell:
 
 
 class Figures:
-    """The records, sorted into cells."""
+    """The records, sorted into cells: for each set and store those that were measured together last."""
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self.records = records
+        newest = {(record.set, record.store): record.inputs for record in records}
+        self.records = [record for record in records if newest[record.set, record.store] == record.inputs]
 
     def cell(self, name: str, store: str, variant: str, event: str) -> Cell | None:
         """Return a cell, if anything was measured for it."""
@@ -81,12 +82,12 @@ def lines_of(figures: Figures) -> list[Line]:
     lines = []
     pair = [figures.cell(COMMANDS, "", variant, "rendering") for variant in ("template", "one-file")]
     if pair[0] and pair[1]:
-        two = ("template", seconds(pair[0])), ("one file", seconds(pair[1]))
-        lines.append(limit("Rendering, without locking", *two, times=3))
+        two = ("ours", seconds(pair[0])), ("one file", seconds(pair[1]))
+        lines.append(limit("Rendering without locking: time, against a template of one file", *two, times=3))
     pair = [figures.cell(COMMANDS, "", variant, "locking") for variant in ("seeded", "empty")]
     if pair[0] and pair[1]:
         two = ("seeded", seconds(pair[0])), ("empty", seconds(pair[1]))
-        lines.append(compare("Locking both files with the shipped seed", *two, faster=2.5))
+        lines.append(compare("Locking from the shipped locks: times as fast as from nothing", *two, faster=2.5))
     for name, store in figures.pairs():
         lines += lines_of_set(figures, name, store)
     return lines
@@ -101,34 +102,40 @@ def lines_of_set(figures: Figures, name: str, store: str) -> Iterator[Line]:
 
     for event, package in (("added", ADDED), ("bumped", BUMPED)):
         if (ours := of("ours", event)) and (classic := of("classic", event)):
-            title = f"One package {event}"
-            yield compare(f"{title} {where}", ("ours", seconds(ours)), ("classic", seconds(classic)), faster=15)
-            new = sum(
-                size for file, size in ours.records[0].wheels.items() if file.startswith(package.replace("-", "_"))
-            )
+            title = f"Package {event} {where}"
+            both = ("ours", seconds(ours)), ("classic", seconds(classic))
+            yield compare(f"{title}: times as fast as the classic order", *both, faster=15)
+            new = statistics.median(size_of(package, record) for record in classic.records)
             told = f"{ours.fetched / 1e3:.0f} kB of wheels, {new / 1e3:.0f} kB are new"
-            yield Line(f"{title}: bytes fetched {where}", told, ours.fetched / new if new else 99.0, 1.1)
+            yield Line(f"{title}: bytes fetched, against the new wheels", told, ours.fetched / new if new else 99, 1.1)
             told = f"ours {ours.pushed / 1e3:.0f} kB, classic {classic.pushed / 1e6:.1f} MB"
-            yield Line(f"{title}: bytes pushed {where}", told, classic.pushed / ours.pushed, 50, at_least=True)
+            ratio = classic.pushed / ours.pushed
+            yield Line(f"{title}: times fewer bytes pushed than the classic order", told, ratio, 50, at_least=True)
     if (code := of("ours", "code")) and (nothing := of("ours", "nothing")):
-        title = f"Code changed, against nothing changed {where}"
-        yield limit(title, ("changed", seconds(code)), ("nothing", seconds(nothing)), times=1.3)
-        told = f"{code.requests:.0f} requests to the package index, {len(code.records[0].ran)} RUN steps"
-        yield Line(f"Code changed: bytes pushed {where}", told, code.pushed / 1e3, 64, unit=" kB")
+        both = ("changed", seconds(code)), ("nothing", seconds(nothing))
+        yield limit(f"Code changed {where}: time, against nothing changed", *both, times=1.3)
+        pushed = Spread.of([record.pushed / 1e3 for record in code.records])
+        told = f"{pushed.median:.0f} kB ({pushed.low:.0f}..{pushed.high:.0f})"
+        yield Line(f"Code changed {where}: bytes pushed", told, pushed.high, 64, unit=" kB")
     if cached := of("ours", "cached-code"):
-        steps = sorted({step for record in cached.records for step in record.ran})
-        told = f"{', '.join(steps) or 'no'} RUN steps, {cached.pulled / 1e6:.0f} MB of layers pulled"
-        yield Line(
-            f"Code changed, empty builder with cache: requests to the index {where}", told, cached.requests, 0, unit=""
-        )
+        worst = max(len(record.wheels) + record.pages + len(record.ran) for record in cached.records)
+        told = f"{cached.pulled / 1e6:.0f} MB of layers pulled"
+        title = f"Code changed, empty builder with cache {where}: most requests to the index and RUN steps"
+        yield Line(title, told, worst, 0, unit="")
     if (ours := of("ours", "empty")) and (classic := of("classic", "empty")):
-        yield limit(f"Empty builder {where}", ("ours", seconds(ours)), ("classic", seconds(classic)), times=0.6)
-        layers = ours.records[0].layers
-        both = zip(layers, classic.records[0].layers, strict=False)
-        base = [size for size, _ in takewhile(lambda pair: pair[0] == pair[1], both)]
-        packages = max(layers[len(base) :])
-        told = f"{sum(layers) / 1e6:.1f} MB; base {sum(base) / 1e6:.1f}, packages {packages / 1e6:.1f}"
-        yield Line(f"Image, against base and packages {where}", told, sum(layers) / (sum(base) + packages), 1.02)
+        both = ("ours", seconds(ours)), ("classic", seconds(classic))
+        yield limit(f"Empty builder {where}: time, against the classic order", *both, times=0.6)
+    if (ours := of("ours", "empty")) and (other := of("uv-multi-stage", "empty")):
+        pair = zip(ours.records[0].layers, other.records[0].layers, strict=False)
+        base = sum(size for size, _ in takewhile(lambda both: both[0] == both[1], pair))
+        image, packages = (cell.median(lambda record: sum(record.layers)) for cell in (ours, other))
+        told = f"{image / 1e6:.1f} MB; base {base / 1e6:.1f}, packages {(packages - base) / 1e6:.1f}"
+        yield Line(f"Image {where}: bytes, against base and packages", told, image / packages, 1.02)
+
+
+def size_of(package: str, record: Record) -> float:
+    """Return the bytes of a package's wheel, from the record of a build that fetched it once."""
+    return sum(size for file, size in record.wheels.items() if file.startswith(package.replace("-", "_")))
 
 
 def seconds(cell: Cell) -> list[float]:

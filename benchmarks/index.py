@@ -10,7 +10,6 @@ import html
 import os
 import re
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import urljoin, urlsplit
 
+from benchmarks.measure import run
 from benchmarks.server import LocalServer
 
 PAGE = "public, max-age=600"
@@ -47,10 +47,14 @@ class Upstream(NamedTuple):
 
 
 def configured_upstream() -> Upstream:
-    """Return the index that this machine's pip uses: its configuration, PIP_INDEX_URL, or its default."""
+    """Return the index that this machine's pip uses: its configuration, PIP_INDEX_URL, or its default.
+
+    Raises:
+        BenchmarkError: pip does not tell.
+    """
     ask = "from pip._internal.commands import create_command as c; o = c('download').parse_args([])[0]"
     command = [sys.executable, "-c", f"{ask}; print(o.index_url); print(o.cert or '')"]
-    url, certificates = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:2]
+    url, certificates = run(*command).output.split("\n")[-3:-1]
     return Upstream(url.rstrip("/") + "/", certificates or None)
 
 
@@ -114,6 +118,8 @@ class Index(LocalServer):
         self.folder = folder
         self.rate = rate
         self.url = f"http://{host}:{self.server_port}/simple"
+        self.asked = 0
+        """How often the real index was asked."""
         self._free = 0.0  # when the link is free again
         self._traffic = Traffic()
         self._counting = threading.Lock()
@@ -136,9 +142,9 @@ class Index(LocalServer):
             return replace(self._traffic, files=self._traffic.files.copy())
 
     def count(self, sent: int, file: str | None = None) -> None:
-        """Add one answer of `sent` bytes: a file, else a page."""
+        """Add one answer of `sent` bytes: a file, else a page or the metadata of a file."""
         with self._counting:
-            if file:
+            if file and not file.endswith(".metadata"):
                 self._traffic.files[file] += sent
             else:
                 self._traffic.pages += 1
@@ -190,6 +196,8 @@ class Index(LocalServer):
         with fetching:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
+                with self._counting:
+                    self.asked += 1
                 new = path.with_name(f".{path.name}.new")
                 new.write_bytes(self.upstream.open(url))
                 new.replace(path)

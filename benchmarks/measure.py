@@ -114,7 +114,7 @@ class Progress:
     """Says what happens, how much of the run is done and how long the rest will take.
 
     Args:
-        total: the cost of the whole run, in the unit of `advance`: seconds on an ordinary machine.
+        total: the cost of the whole run, in the unit of `advance`.
     """
 
     def __init__(self, total: float) -> None:

@@ -111,7 +111,7 @@ class Door(BaseHTTPRequestHandler):
             self.server.count(pushed=self._send(connection))
             response = connection.getresponse()
             blob = re.search(r"/blobs/(sha256:\w+)$", self.path)
-            if blob and self.command == "GET" and response.status == 200:
+            if blob and self.command == "GET" and response.status in (200, 206):
                 self.server.count(digest=blob[1], pulled=int(response.headers["Content-Length"]))
             self._answer(response)  # counted before the client can see the end, and ask for the count
         finally:

@@ -56,6 +56,7 @@ def pictures(figures: Figures) -> list[tuple[str, str]]:
     """Return the names and contents of the plots, in the order of the document."""
     drawn = []
     for name, store in figures.pairs():
+        added = bool(figures.variants(name, store, "added"))
         rows = grid_of(figures, name, store, lambda cell: str(cell.seconds.median))
         values = [(row[0], [None if value == "-" else float(value) for value in row[1:]]) for row in rows[1:]]
         title, note = (
@@ -63,7 +64,7 @@ def pictures(figures: Figures) -> list[tuple[str, str]]:
             "Median; a stronger colour is slower, on a logarithmic scale",
         )
         drawn.append((f"events-{name}-{store}.svg", plots.grid(title, note, rows[0][1:], values)))
-        if store == "containerd":
+        if store == "containerd" and added:
             drawn.append(
                 (
                     f"added-{name}.svg",
@@ -100,8 +101,9 @@ def bars_of(figures: Figures, name: str, store: str, value: Callable[[Record], f
 
 def with_short_version(readme: str, lines: Sequence[Line]) -> str:
     """Return the README with the figures between its markers; without markers they come last."""
-    rows = [("What", "Ratio", "Bar"), *((line.what, line.cells()[2], line.cells()[3]) for line in lines if line.short)]
-    link = "Measured by `make bench`; [all figures, ten other ways to build, and how](docs/benchmarks.md)."
+    cells = [line.cells() for line in lines if line.short]
+    rows = [("What", "Measured", "Bar", "Verdict"), *((cell[0], *cell[2:]) for cell in cells)]
+    link = "[All figures, ten other ways to build, and how it was measured](docs/benchmarks.md)."
     plot = "![Seconds until the image is built, after one package was added](docs/benchmarks/added-service.svg)"
     block = f"{MARKERS[0]}\n{plot}\n\n{markdown(rows)}\n{link}\n{MARKERS[1]}"
     if not all(marker in readme for marker in MARKERS):

@@ -18,19 +18,17 @@ class Record:
     event: str
     repeat: int
     inputs: str
-    """A digest of everything that the result depends on: other inputs, another measurement."""
+    """A digest of what the result depends on and was measured with: figures of other inputs are not compared."""
     where: str = ""
     """The engine and the machine."""
     seconds: float = 0.0
     """From the start of `docker buildx build` until the image is in the engine's store."""
-    push_seconds: float = 0.0
     wheels: dict[str, int] = field(default_factory=dict)
     """The bytes that the package index sent, by the name of the wheel."""
     pages: int = 0
-    """Other answers of the package index; an answer 304 counts, and has no bytes."""
-    page_bytes: int = 0
+    """Other answers of the package index, such as pages, 304 and the metadata of wheels."""
     pushed: int = 0
-    """Bytes of the layers and configurations that the registry received."""
+    """Bytes that the registry received: layers, configurations and manifests."""
     pulled: int = 0
     """Bytes of the layers and configurations that the registry sent, while building."""
     pulled_layers: int = 0
@@ -64,11 +62,9 @@ class Results:
         """Whether there are records of the same events, variants and repeats, made from the same inputs."""
         return {identity(record) for record in wanted} <= {identity(record) for record in self.records}
 
-    def add(self, new: Iterable[Record]) -> None:
-        """Append records to the file, all or none, in place of those that had other inputs."""
-        added = list(new)
-        places = {identity(record)[:-1] for record in added}
-        self.records = [record for record in self.records if identity(record)[:-1] not in places] + added
+    def add(self, new: Record) -> None:
+        """Append a record to the file, in place of one with the same identity. The newest are the last ones."""
+        self.records = [record for record in self.records if identity(record) != identity(new)] + [new]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".new")
         temporary.write_text("".join(json.dumps(asdict(record)) + "\n" for record in self.records), encoding="utf-8")
@@ -76,5 +72,5 @@ class Results:
 
 
 def identity(record: Record) -> tuple[str, str, str, str, int, str]:
-    """Return what tells a record from others; the inputs come last."""
+    """Return what tells a record from others."""
     return record.set, record.store, record.variant, record.event, record.repeat, record.inputs

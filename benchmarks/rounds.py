@@ -14,7 +14,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,10 +26,13 @@ from benchmarks.index import Index
 from benchmarks.measure import BenchmarkError, machine, run
 from benchmarks.registry import Registry
 from benchmarks.results import Record
-from benchmarks.scenario import ADDED, EVENTS, Event, Locks
-from benchmarks.variants import OURS, VARIANTS, Variant, settings
+from benchmarks.scenario import EVENTS, START, Event, Locks
+from benchmarks.variants import OURS, Variant, settings
 
 BASE = f"python:{scenario.PYTHON}-slim"
+METHOD = "3"  # raised when something else is measured, or in another way
+INSTALLERS = {"pip", "setuptools", "wheel"}  # what images may hold beside the lock
+DERIVED = {"poetry.lock", "Pipfile.lock"}  # made of the lock, and of a port that is another each time
 MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -50,9 +53,6 @@ class Workshop:
     answers: dict[str, str] = field(default_factory=dict)
     """What the first variant answered, by path; all others have to answer the same."""
 
-    digests: dict[tuple[str, str, Variant], str] = field(default_factory=dict)
-    """What `inputs` has returned before."""
-
     @classmethod
     def open(cls, folder: Path, index: Index, registry: Registry, engine: str, sets: list[str]) -> "Workshop":
         """Generate the service and resolve its locks."""
@@ -62,21 +62,20 @@ class Workshop:
             (project.parent / name).write_text(text, encoding="utf-8")
         return cls(folder, index, registry, engine, project, locks)
 
-    def inputs(self, name: str, store: str, variant: Variant) -> str:
-        """Return a digest of everything that a round's figures depend on, but the speed of the machine."""
-        if digest := self.digests.get((name, store, variant)):
-            return digest
-        trials.prepare(variant, self.project, self.locks[name].start, self.locks[name].start, self.index.url)
-        told = [self.engine, store, str(self.index.rate), trials.output_of(variant), *self.locks[name]]
-        told += [json.dumps(EVENTS)]
-        told += [(self.project / variant.dockerfile).read_text(encoding="utf-8")]
-        told += (
-            [(self.project / "tools" / "sync.sh").read_text(encoding="utf-8")]
-            if variant not in VARIANTS or variant == OURS
-            else []
-        )
-        digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
-        return self.digests.setdefault((name, store, variant), digest)
+    def inputs(self, name: str, store: str, variants: Sequence[Variant]) -> str:
+        """Return a digest of what figures of these variants depend on and are measured with, but the machine's speed."""
+        start = self.locks[name].start
+        for variant in variants:
+            trials.prepare(variant, self.project, start, start, self.index.url)
+        images = [
+            run("docker", "image", "inspect", "--format", "{{.Id}}", image).output for image in (self.engine, BASE)
+        ]
+        told = [METHOD, store, str(self.index.rate), machine(), json.dumps(EVENTS), *images, *self.locks[name]]
+        told += sorted(f"{variant.name} {trials.output_of(variant)}" for variant in variants)
+        for path in sorted(self.project.rglob("*")):
+            if path.is_file() and path.name not in DERIVED:
+                told += [str(path.relative_to(self.project)), path.read_text(encoding="utf-8")]
+        return hashlib.sha256("\0".join(told).replace(self.index.url, "").encode()).hexdigest()[:16]
 
     def push_bases(self) -> None:
         """Put the base image, and one with another file, into the registry; an engine of the run can, without TLS."""
@@ -101,72 +100,80 @@ class Workshop:
 class Round:
     """One variant in one repeat."""
 
-    def __init__(self, shop: Workshop, name: str, store: str, variant: Variant, repeat: int) -> None:
+    def __init__(self, shop: Workshop, name: str, store: str, variant: Variant, repeat: int, inputs: str) -> None:
         self.shop, self.name, self.store, self.variant = shop, name, store, variant
-        inputs = shop.inputs(name, store, variant)
         self.record = Record(set=name, store=store, variant=variant.name, event="", repeat=repeat, inputs=inputs)
         self.repository = f"{shop.registry.address}/{variant.name}-{secrets.token_hex(4)}"
 
     def events(self) -> list[Event]:
         """Return what can happen. The builder of the overlay2 store neither writes nor reads a registry cache."""
+        if self.variant in trials.TRIALS:
+            return [event for event in EVENTS if event.name in trials.EVENTS]
         return [
             event
             for event in EVENTS
             if (self.store == "containerd" or not event.cached) and (self.variant == OURS or not event.delta)
         ]
 
-    def expected(self) -> list[Record]:
-        """Return the records of the round, without figures."""
-        return [replace(self.record, event=event.name) for event in self.events()]
+    def expected(self, event: Event) -> Record:
+        """Return the record of an event, without figures."""
+        return replace(self.record, event=event.name)
 
     def engine(self) -> Engine:
         """Return a new engine."""
         return Engine(self.shop.engine, self.store, self.shop.registry.address)
 
-    def one_on_another_engine(self, event: Event) -> Record:
+    def one_on_another_engine(self, event: Event) -> Record | None:
         """Make an event happen for a builder that starts empty."""
         with self.engine() as engine:
             return self.one(engine, event)
 
-    def one(self, engine: Engine, event: Event) -> Record:
-        """Make an event happen, build, push, and undo the event."""
+    def one(self, engine: Engine, event: Event) -> Record | None:
+        """Make an event happen, build, push, and undo the event; return None when the real index had to be asked."""
         shop = self.shop
         before = scenario.apply(event, shop.locks[self.name], shop.project, self.prepare)
         options = ["--cache-from", f"type=registry,ref={self.repository}:cache"] if event.cached else []
         try:
-            sent = shop.index.traffic()
+            asked, sent = shop.index.asked, shop.index.traffic()
             shop.registry.take()
             build = self.build(engine, event, *options)
             passage, sent = shop.registry.take(), shop.index.traffic() - sent
-            started = time.perf_counter()
             engine.docker("push", "--quiet", self.tag(event))
-            pushing = time.perf_counter() - started
             pushed = shop.registry.take().pushed
         finally:
             for path, text in before.items():
                 path.write_text(text, encoding="utf-8")
         layers = self.layers(event)
+        self.check(engine, event)
         first_answer = 0.0
-        if event.fresh and not event.cached:
-            first_answer = self.check(engine, self.tag(event), shop.locks[self.name].start)
+        if event == START:
+            first_answer = self.first_answer(engine, self.tag(event))
             self.export_cache(engine, event)
-        elif event.lock == "added" or event.delta:
-            engine.docker("run", "--rm", self.tag(event), "python", "-c", f"import {ADDED}")
+        if shop.index.asked != asked:
+            return None
         return replace(
-            self.record, event=event.name, where=f"{engine.version}, {machine()}", seconds=build.seconds, push_seconds=pushing, ran=build.ran,
-            wheels=dict(sent.files), pages=sent.pages, page_bytes=sent.page_bytes,
-            pushed=pushed, pulled=sum(passage.pulled.values()),
+            self.record, event=event.name, where=f"{engine.version}, {machine()}{self.link()}", seconds=build.seconds,
+            ran=build.ran, wheels=dict(sent.files), pages=sent.pages, pushed=pushed, pulled=sum(passage.pulled.values()),
             pulled_layers=sum(digest in layers for digest in passage.pulled), layers=list(layers.values()),
             first_answer=first_answer,
         )  # fmt: skip
+
+    def link(self) -> str:
+        """Return how fast the package index sends, where that is limited."""
+        return f", package index at {self.shop.index.rate / 1e6:g} MB/s" if self.shop.index.rate else ""
 
     def prepare(self, lock: str, baseline: str) -> None:
         """Write what the variant installs from."""
         trials.prepare(self.variant, self.shop.project, lock, baseline, self.shop.index.url)
 
     def tag(self, event: Event) -> str:
-        """Return the name of an event's image. One name for all would have the engine remove layers during a build."""
-        return f"{self.repository}:{event.name}"
+        """Return the name of an event's image. One name for all would have the engine remove layers during a build.
+
+        The registry has got the layers of the events before, so that it receives what is new. A builder that starts
+        empty pushes where only those of the start are.
+        """
+        place = f"{self.repository}-{event.name}" if event.cached else self.repository
+        return f"{place}:{event.name}"
 
     def build(self, engine: Engine, event: Event, *options: str) -> Build:
         """Build the image into the engine's store."""
@@ -177,35 +184,40 @@ class Round:
             f"--output=type=image,name={self.tag(event)}{trials.output_of(self.variant)}",
         )  # fmt: skip
 
-    def export_cache(self, engine: Engine, event: Event) -> None:
+    def export_cache(self, engine: Engine, start: Event) -> None:
         """Write the layers of the start to the registry, for the builders that start empty."""
         if self.store == "containerd":
-            self.build(engine, event, "--cache-to", f"type=registry,ref={self.repository}:cache,mode=max")
+            self.build(engine, start, "--cache-to", f"type=registry,ref={self.repository}:cache,mode=max")
+            for event in (event for event in self.events() if event.cached):
+                engine.docker("tag", self.tag(start), self.tag(event))
+                engine.docker("push", "--quiet", self.tag(event))
 
     def layers(self, event: Event) -> dict[str, int]:
         """Return the compressed size of each layer of the image that was pushed, by digest."""
-        name = self.repository.partition("/")[2]
+        name = self.tag(event).partition("/")[2].partition(":")[0]
         manifest = json.loads(self.shop.registry.get(f"/v2/{name}/manifests/{event.name}", MANIFEST))
         return {layer["digest"]: int(layer["size"]) for layer in manifest["layers"]}
 
-    def check(self, engine: Engine, tag: str, lock: str) -> float:
-        """Start the image; return the seconds to the first answer. Raises BenchmarkError when it is not what was locked."""
-        probe = "import importlib.metadata as m, json, re; print(json.dumps({re.sub('[-_.]+', '-', d.name).lower(): d.version for d in m.distributions()}))"
-        installed = json.loads(engine.docker("run", "--rm", tag, "python", "-c", probe))
-        locked = {block.split()[0] for block in scenario.blocks_of(lock).values()}
-        if missing := locked - {f"{package}=={version}" for package, version in installed.items()}:
-            raise BenchmarkError(f"{self.variant.name}: the image lacks {', '.join(sorted(missing))}")
-        name = f"service-{secrets.token_hex(4)}"
+    def check(self, engine: Engine, event: Event) -> None:
+        """Raise BenchmarkError when the image has other packages than the lock: more, fewer, or of other versions."""
+        probe = "import importlib.metadata as m, json, re; print(json.dumps([re.sub('[-_.]+', '-', d.name).lower() + '==' + d.version for d in m.distributions()]))"
+        installed = json.loads(engine.docker("run", "--rm", self.tag(event), "python", "-c", probe))
+        found = {pin for pin in installed if pin.partition("==")[0] not in INSTALLERS}
+        lock = getattr(self.shop.locks[self.name], event.lock)
+        if wrong := found ^ {block.split()[0] for block in scenario.blocks_of(lock).values()}:
+            raise BenchmarkError(f"the image and the lock differ in {', '.join(sorted(wrong))}")
+
+    def first_answer(self, engine: Engine, tag: str) -> float:
+        """Start the image; return the seconds to its first answer. Raises BenchmarkError when others answer otherwise."""
+        name, port = f"service-{secrets.token_hex(4)}", engine.port(SERVICE)
         key = f"SECRET_KEY={secrets.token_urlsafe(32)}"
         started = time.perf_counter()
         engine.docker("run", "--detach", "--name", name, "--publish", f"{SERVICE}:{SERVICE}", "--env", key, tag)
-        answer = get(engine.port(SERVICE), "/readyz", started + 60)
+        answer = get(port, "/readyz", started + 60)
         seconds = time.perf_counter() - started
         engine.docker("rm", "--force", name)
         if answer != self.shop.answers.setdefault("/readyz", answer):
-            raise BenchmarkError(
-                f"{self.variant.name}: /readyz answers {answer}, others {self.shop.answers['/readyz']}"
-            )
+            raise BenchmarkError(f"/readyz answers {answer}, others {self.shop.answers['/readyz']}")
         return seconds
 
 
@@ -226,19 +238,31 @@ def get(port: int, path: str, give_up: float) -> str:
     raise BenchmarkError(f"the service does not answer {path}")
 
 
-def take_turns(rounds: Sequence[Round]) -> Iterator[list[Record]]:
-    """Yield, event by event, the records of rounds of the same set, store and repeat.
+def take_turns(rounds: Sequence[Round], done: Callable[[list[Record]], bool]) -> Iterator[Record]:
+    """Yield the records of rounds of the same set, store and repeat, event by event.
 
-    A round in which something fails has no further records; the others go on.
+    An event that is `done` for all is not repeated; the start is then built again, and not counted. A round in which
+    something fails has no further records; the others go on.
     """
+    engines: dict[Variant, Engine] = {}
+    failed: set[Variant] = set()
     with ExitStack() as stack:
-        going = [(turn, stack.enter_context(turn.engine())) for turn in rounds]
         for event in EVENTS:
-            records = []
-            for turn, engine in [each for each in going if event in each[0].events()]:
+            here = [turn for turn in rounds if event in turn.events() and turn.variant not in failed]
+            known = done([turn.expected(event) for turn in here])
+            if known and event != START:
+                continue
+            for turn in here:
                 try:
-                    records.append(turn.one_on_another_engine(event) if event.cached else turn.one(engine, event))
+                    if event.cached:
+                        record = turn.one_on_another_engine(event)
+                    else:
+                        if event == START:
+                            engines[turn.variant] = stack.enter_context(turn.engine())
+                        record = turn.one(engines[turn.variant], event)
                 except BenchmarkError as error:
-                    going.remove((turn, engine))
+                    failed.add(turn.variant)
                     print(f"benchmarks: {turn.variant.name}, {event.name}: {error}", file=sys.stderr)
-            yield records
+                else:
+                    if record and not known:
+                        yield record

@@ -16,8 +16,10 @@ ALL_BYTECODE = Variant(
 )
 ZSTD = Variant("trial-zstd", "zstd layers", "Layers made here are compressed with zstd; those of the base image stay.")
 TRIALS = (NO_BYTECODE, ALL_BYTECODE, ZSTD)
+EVENTS = ("empty", "added")
+"""What is measured of them."""
 
-COMPILE = re.compile(r"    PYTHONDONTWRITEBYTECODE='' python -I -c '[^']*' && \\\n")
+COMPILE = re.compile(r"    python -I -c 'import [^']*' && \\\n")
 CHANGES: dict[Variant, Callable[[str], str]] = {
     NO_BYTECODE: lambda text: COMPILE.sub("", text),
     ALL_BYTECODE: lambda text: COMPILE.sub(
@@ -26,7 +28,6 @@ CHANGES: dict[Variant, Callable[[str], str]] = {
         ),
         text,
     ),
-    ZSTD: lambda text: text + "# zstd\n",
 }
 
 
@@ -37,8 +38,8 @@ def prepare(variant: Variant, project: Path, lock: str, baseline: str, index_url
         return
     variants.prepare(OURS, project, lock, baseline, index_url)
     before = (project / OURS.dockerfile).read_text(encoding="utf-8")
-    after = CHANGES[variant](before)
-    if after == before:
+    after = CHANGES[variant](before) if variant in CHANGES else before
+    if variant in CHANGES and after == before:
         raise BenchmarkError(f"{variant.name}: nothing in the Dockerfile to change; adapt benchmarks/trials.py")
     write(project / variant.dockerfile, after)
 

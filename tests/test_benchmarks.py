@@ -27,6 +27,7 @@ from benchmarks.plots import Bar, bars, grid
 from benchmarks.report import with_short_version
 from benchmarks.results import Record, Results
 from benchmarks.rounds import take_turns
+from benchmarks.variants import VARIANTS, Variant
 
 METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
 PAGE = b'<a href="../../packages/demo-1.0-py3-none-any.whl#sha256=abc">demo</a>\n' * 50
@@ -170,7 +171,7 @@ def test_a_step_ran_when_it_was_neither_cached_nor_fetched_from_a_registry() -> 
 def test_the_short_version_replaces_the_one_before() -> None:
     line = limit("Rendering", ("template", [1.0]), ("one file", [0.5]), times=3)
     first = with_short_version("# Layercake\n", [line])
-    assert "| Rendering | 2.00 x | at most 3 x |" in first
+    assert "| Rendering | 2.00 x | at most 3 x | reached |" in first
     assert first.startswith("# Layercake\n\n<!-- benchmark -->\n")
     changed = first.replace("2.00 x", "9.99 x") + "\nThe end.\n"
     assert with_short_version(changed, [line]) == first + "\nThe end.\n"
@@ -183,7 +184,7 @@ def record(variant: str, event: str, repeat: int = 0, **values: object) -> Recor
 
 def test_an_interrupted_run_keeps_what_it_has_and_knows_what_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl"
-    Results(file).add([record("ours", "code"), record("ours", "empty")])
+    Results(file).add(record("ours", "code"))
     with file.open("a", encoding="utf-8") as text:
         text.write('{"set": "service", "sto')  # as a full disk leaves it
     again = Results(file)
@@ -192,69 +193,125 @@ def test_an_interrupted_run_keeps_what_it_has_and_knows_what_is_missing(tmp_path
     assert not again.have([replace(record("ours", "code"), inputs="2")])
 
 
-def test_a_measurement_takes_the_place_of_one_with_other_inputs(tmp_path: Path) -> None:
+def test_only_figures_that_were_measured_together_are_compared(tmp_path: Path) -> None:
     results = Results(tmp_path / "results.jsonl")
-    results.add([record("ours", "code", seconds=1.0), record("classic", "code")])
-    results.add([replace(record("ours", "code", seconds=2.0), inputs="2")])
-    assert [(one.variant, one.seconds) for one in Results(results.path).records] == [("classic", 1.0), ("ours", 2.0)]
+    for variant in ("classic", "ours"):
+        results.add(record(variant, "code", seconds=1.0))
+    results.add(record("ours", "code", seconds=3.0))
+    results.add(replace(record("ours", "code", seconds=2.0), inputs="on a slow link"))
+    records = Results(results.path).records
+    assert [(one.variant, one.seconds) for one in records] == [("classic", 1.0), ("ours", 3.0), ("ours", 2.0)]
+    figures = Figures(records)
+    assert figures.cell("service", "containerd", "classic", "code") is None
+    assert [one.seconds for one in figures.records] == [2.0]
 
 
-def test_a_variant_whose_build_fails_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    def turn(variant: str, fails_at: str) -> Any:
-        def one(_engine: object, event: scenario.Event) -> Record:
-            if event.name == fails_at:
-                raise BenchmarkError("the engine has lost a layer")
-            return record(variant, event.name)
+class Turn:
+    """A round without engines, which can fail at an event or ask the real index there."""
 
-        return SimpleNamespace(
-            variant=SimpleNamespace(name=variant), engine=nullcontext, events=lambda: scenario.EVENTS[:3], one=one
-        )
+    def __init__(self, variant: str, fails_at: str = "", asks_at: str = "") -> None:
+        self.variant, self.fails_at, self.asks_at = Variant(variant, "", ""), fails_at, asks_at
+        self.engine, self.built = nullcontext, list[str]()
 
-    taken = list(take_turns([turn("classic", "nothing"), turn("ours", "")]))
-    assert [[one.variant for one in records] for records in taken[:3]] == [["classic", "ours"], ["ours"], ["ours"]]
+    def events(self) -> tuple[scenario.Event, ...]:
+        return scenario.EVENTS[:3]
+
+    def expected(self, event: scenario.Event) -> Record:
+        return record(self.variant.name, event.name)
+
+    def one(self, _engine: object, event: scenario.Event) -> Record | None:
+        self.built.append(event.name)
+        if event.name == self.fails_at:
+            raise BenchmarkError("the engine has lost a layer")
+        return None if event.name == self.asks_at else self.expected(event)
+
+
+def taken(turns: list[Turn], results: Results) -> list[tuple[str, str]]:
+    rounds: Any = turns
+    return [(one.event, one.variant) for one in take_turns(rounds, results.have)]
+
+
+def test_a_variant_whose_build_fails_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = Results(tmp_path / "results.jsonl")
+    events = taken([Turn("classic", fails_at="nothing"), Turn("ours")], results)
+    assert events == [("empty", "classic"), ("empty", "ours"), ("nothing", "ours"), ("code", "ours")]
     assert capsys.readouterr().err == "benchmarks: classic, nothing: the engine has lost a layer\n"
 
 
-def test_the_bars_are_computed_from_the_medians_of_the_records() -> None:
+def test_a_run_goes_on_with_the_next_event_and_measures_it_for_all(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results.jsonl")
+    for variant, event in (("classic", "empty"), ("ours", "empty"), ("classic", "nothing")):
+        results.add(record(variant, event))
+    turns = [Turn("classic"), Turn("ours")]
+    rest = [(event, variant) for event in ("nothing", "code") for variant in ("classic", "ours")]
+    assert taken(turns, results) == rest
+    assert turns[0].built == ["empty", "nothing", "code"]  # the start is what the others begin with
+
+
+def test_a_build_for_which_the_real_index_was_asked_is_not_counted(tmp_path: Path) -> None:
+    events = taken([Turn("ours", asks_at="nothing")], Results(tmp_path / "results.jsonl"))
+    assert events == [("empty", "ours"), ("code", "ours")]
+
+
+def test_the_bars_are_computed_from_the_records() -> None:
+    wheel, other = f"{scenario.ADDED}-1.whl", "flask-1.whl"
     records = [
-        *(record("ours", "added", n, seconds=s, pushed=100_000, wheels={f"{scenario.ADDED}-1.whl": 40_000})
+        *(record("ours", "added", n, seconds=s, pushed=100_000, wheels={wheel: 60_000})
           for n, s in enumerate((0.5, 1.0, 9.0))),
-        *(record("classic", "added", n, seconds=s, pushed=10_000_000) for n, s in enumerate((14.0, 16.0, 15.0))),
-        record("ours", "nothing"), record("ours", "code", seconds=1.5, pushed=70_000),
-        record("ours", "cached-code", ran=["packages 1/1"], pages=3),
+        *(record("classic", "added", n, seconds=s, pushed=10_000_000, wheels={wheel: 40_000, other: 100_000})
+          for n, s in enumerate((14.0, 16.0, 15.0))),
+        record("ours", "nothing"),
+        *(record("ours", "code", n, seconds=1.5, pushed=pushed) for n, pushed in enumerate((20_000, 20_000, 70_000))),
+        *(record("ours", "cached-code", n, ran=ran) for n, ran in enumerate(([], [], ["packages 1/1"]))),
         record("ours", "empty", layers=[50, 7, 40, 3]), record("classic", "empty", seconds=2.0, layers=[50, 7, 60]),
+        record("uv-multi-stage", "empty", layers=[50, 7, 43]),
     ]  # fmt: skip
     verdicts = {line.what: (round(line.value, 2), line.reached) for line in lines_of(Figures(records))}
     assert verdicts == {
-        "One package added (service)": (15.0, True),
-        "One package added: bytes fetched (service)": (1.0, True),
-        "One package added: bytes pushed (service)": (100.0, True),
-        "Code changed, against nothing changed (service)": (1.5, False),
-        "Code changed: bytes pushed (service)": (70.0, False),
-        "Code changed, empty builder with cache: requests to the index (service)": (3, False),
-        "Empty builder (service)": (0.5, True),
-        "Image, against base and packages (service)": (1.03, False),
+        "Package added (service): times as fast as the classic order": (15.0, True),
+        "Package added (service): bytes fetched, against the new wheels": (1.5, False),
+        "Package added (service): times fewer bytes pushed than the classic order": (100.0, True),
+        "Code changed (service): time, against nothing changed": (1.5, False),
+        "Code changed (service): bytes pushed": (70.0, False),
+        "Code changed, empty builder with cache (service): most requests to the index and RUN steps": (1, False),
+        "Empty builder (service): time, against the classic order": (0.5, True),
+        "Image (service): bytes, against base and packages": (1.0, True),
     }
 
 
 def test_the_document_has_every_variant_every_event_and_every_missed_bar() -> None:
     events = [event.name for event in scenario.EVENTS]
-    layers = {"classic": [5, 7], "ours": [5, 6]}
+    layers = {"ours": [5, 6], "uv-multi-stage": [5, 6]}
     records = [
-        record(name, event, seconds=3.25, where="an engine", layers=layers[name]) for name in layers for event in events
+        record(variant.name, event, seconds=3.25, where="an engine", layers=layers.get(variant.name, [5, 7]))
+        for variant in VARIANTS
+        for event in events
     ]
-    text = document(Figures(records))
-    rows = [line for line in text.splitlines() if line.startswith(("| Classic order", "| Baseline and delta"))]
-    assert [row.count("**3.25**") for row in rows if "**" in row] == [len(events) - len(scenario.SHARES)] * 2
+    figures = Figures(records)
+    text = document(figures)
+    for variant in VARIANTS:
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| {variant.title} |") and "**" in line)
+        assert row.count("**3.25**") == len(events) - len(scenario.SHARES)
+        assert f"(`{variant.name}`): {variant.what}" in text
     assert "| one package in 4 | 3.25 |" in text
-    assert "- One package added (service): " in text
+    missed = [line.what for line in lines_of(figures) if not line.reached]
+    assert len(missed) >= 4
+    for what in missed:
+        assert f"- {what}: " in text
     assert "- an engine\n" in text
 
 
-@pytest.mark.parametrize("rate", [None, 1e5])
-def test_a_slow_link_sends_the_same_bytes(index: Index, rate: float | None) -> None:
-    index.rate = rate
-    assert get(index, link_of(get(index, "/simple/demo/")[1]))[1] == WHEEL
+def test_a_slow_link_sends_the_same_bytes_and_waits_for_each(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = link_of(get(index, "/simple/demo/")[1])
+    waits: list[float] = []
+    monkeypatch.setattr("benchmarks.index.time", SimpleNamespace(monotonic=lambda: 0.0, sleep=waits.append))
+    assert get(index, link)[1] == WHEEL
+    assert waits == []
+    index.rate = 1e5
+    assert get(index, link)[1] == WHEEL
+    assert sum(waits) == pytest.approx(len(WHEEL) / 1e5)
 
 
 def test_a_plot_is_well_formed_whatever_it_shows() -> None:

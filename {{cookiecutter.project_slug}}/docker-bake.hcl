@@ -13,7 +13,7 @@ variable "UV_TOML" { default = "" }
 group "default" { targets = ["production"] }
 
 target "production" {
-  inherits   = ["_packages"]
+  inherits   = ["_index"]
   target     = "production"
   tags       = [image(VERSION), image("latest")]
   args       = { VERSION = VERSION }
@@ -24,12 +24,12 @@ target "production" {
 
 # Succeeds when the tests do; leaves no image.
 target "test" {
-  inherits = ["_packages"]
+  inherits = ["_index"]
   target   = "test"
   output   = ["type=cacheonly"]
 }
 
-target "_packages" {
+target "_index" {
   secret = concat(PIP_CONF == "" ? [] : ["id=pip.conf,env=PIP_CONF"], UV_TOML == "" ? [] : ["id=uv.toml,env=UV_TOML"])
 }
 

@@ -4,10 +4,11 @@ FROM python:${PYTHON}-slim
 ENV PATH="/opt/venv/bin:$PATH" \
     PYTHONUNBUFFERED=1
 WORKDIR /app
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=bind,source=installers.txt,target=/tmp/installers.txt \
     python -m venv /opt/pip-tools && \
-    /opt/pip-tools/bin/pip install --no-cache-dir --constraint /tmp/installers.txt pip-tools && \
+    /opt/pip-tools/bin/pip install --constraint /tmp/installers.txt pip-tools && \
     python -m venv /opt/venv
 COPY requirements/baseline.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \

@@ -3,9 +3,10 @@ ARG PYTHON
 FROM python:${PYTHON}-slim AS builder
 ENV PIPENV_VENV_IN_PROJECT=1
 WORKDIR /app
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=bind,source=installers.txt,target=/tmp/installers.txt \
-    pip install --no-cache-dir --constraint /tmp/installers.txt pipenv
+    pip install --constraint /tmp/installers.txt pipenv
 COPY Pipfile Pipfile.lock ./
 RUN --mount=type=cache,target=/root/.cache/pipenv \
     pipenv sync

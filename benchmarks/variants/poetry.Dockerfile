@@ -6,10 +6,11 @@ ENV PATH="/app/.venv/bin:$PATH" \
     POETRY_VIRTUALENVS_IN_PROJECT=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /app
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=bind,source=installers.txt,target=/tmp/installers.txt \
     python -m venv /opt/poetry && \
-    /opt/poetry/bin/pip install --no-cache-dir --constraint /tmp/installers.txt poetry
+    /opt/poetry/bin/pip install --constraint /tmp/installers.txt poetry
 COPY poetry/pyproject.toml poetry/poetry.lock ./
 RUN --mount=type=cache,target=/root/.cache/pypoetry \
     /opt/poetry/bin/poetry install --only main --no-root

@@ -1,12 +1,16 @@
 # uv installs and compiles in a first stage; the image gets packages and code in one copy, and no uv.
 ARG PYTHON
+FROM python:${PYTHON}-slim AS uv
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    --mount=type=bind,source=installers.txt,target=/tmp/installers.txt \
+    pip install --no-deps --prefix /uv --constraint /tmp/installers.txt uv
+
 FROM python:${PYTHON}-slim AS builder
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=0
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    --mount=type=bind,source=installers.txt,target=/tmp/installers.txt \
-    pip install --no-cache-dir --constraint /tmp/installers.txt uv
+COPY --from=uv /uv/bin/uv /bin/
 WORKDIR /app
 RUN --mount=type=cache,target=/root/.cache/uv \
     --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \

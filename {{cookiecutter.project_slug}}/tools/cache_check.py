@@ -143,7 +143,8 @@ def judge_downloads(build: Build) -> list[str]:
     if steps := [step for step in build.steps if step.downloads]:
         advice = "Mount a cache at the installer's own path, without UV_NO_CACHE or --no-cache-dir"
         advice += "; pip also needs an index that allows caching."
-        reasons.append(f"{build.event}: {build.downloads} packages downloaded again by {labels(steps)}. {advice}")
+        packages = "1 package" if build.downloads == 1 else f"{build.downloads} packages"
+        reasons.append(f"{build.event}: {packages} downloaded again by {labels(steps)}. {advice}")
     if build.packages - build.spoken or not build.spoken:
         advice = "Let the installer speak: no -q, --quiet or PIP_QUIET."
         reasons.append(f"{build.event}: {labels(build.installers)} did not say what is downloaded. {advice}")

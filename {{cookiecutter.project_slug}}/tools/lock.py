@@ -32,7 +32,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 CACHE = PROJECT / ".cache"
 BASELINE_HEADER = "# prod.txt when the big layer of the image was last taken. `make rebaseline` takes it anew.\n"
-BASELINE_SHARE = 0.25  # of the packages; past it, a new baseline pays
+BASELINE_SHARE = 0.5  # of the packages; past it, a new baseline soon pays
 UNUSED = 24 * 60 * 60  # seconds after which what lies in .cache belongs to no run that still goes on
 
 # Settings of pip that would make it install elsewhere, do something else, or keep its reasons to itself.
