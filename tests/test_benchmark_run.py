@@ -45,7 +45,7 @@ def test_ours_reinstalls_only_what_changed_and_an_interrupted_run_keeps_what_it_
         assert [name.split("-")[0] for name in ours[event]["wheels"]] == [package]
         assert 0 < ours[event]["pushed"] < 200_000
     assert ours["removed"]["wheels"] == ours["base"]["wheels"] == {}
-    assert ours["nothing"]["pushed"] == 0
+    assert ours["nothing"]["pushed"] < 5_000  # a manifest, no layer
     assert 0 < ours["base"]["pushed"] < 50_000  # the layers of packages are the same on another base image
     assert {event for event, record in ours.items() if record["pulled"] > 1e6} == EMPTY
 
