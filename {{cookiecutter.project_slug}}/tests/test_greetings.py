@@ -22,6 +22,17 @@ def test_an_unknown_language_is_not_found_and_says_what_is(client: FlaskClient) 
     assert "known are de, en" in response.json["detail"]
 
 
+def test_a_long_list_comes_in_pages(client: FlaskClient) -> None:
+    found, path = [], "/api/greetings?limit=2"
+    while path:
+        page = client.get(path).json
+        assert page is not None
+        assert 1 <= len(page["items"]) <= 2
+        found += [item["language"] for item in page["items"]]
+        path = page["next"]
+    assert found == ["de", "en", "es", "fr", "ja"]
+
+
 @pytest.mark.parametrize("name", ["", "x" * 81])
 def test_a_name_that_does_not_fit_is_refused_by_field(client: FlaskClient, name: str) -> None:
     response = client.get("/api/greetings/en", query_string={"name": name})

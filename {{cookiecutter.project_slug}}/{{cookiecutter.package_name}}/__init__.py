@@ -3,7 +3,7 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from {{ cookiecutter.package_name }} import errors, greetings, health, logs, pages, validation
+from {{ cookiecutter.package_name }} import api, docs, errors, greetings, health, logs, pages
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 
@@ -28,8 +28,9 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     logs.init_app(app)
     errors.init_app(app)
-    app.before_request(validation.require_content_length)
+    api.init_app(app)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(docs.blueprint)
     app.register_blueprint(greetings.blueprint)
     return app

@@ -2,3 +2,6 @@
 
 NAME = {{ cookiecutter.project_name | quote_python }}
 DESCRIPTION = {{ cookiecutter.description | quote_python }}
+
+API_VERSION = "1"
+"""Raised when clients have to change."""

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import BaseModel
+
+from {{ cookiecutter.package_name }}.api import Input, description, operation
+
+OPENAPI = Path(__file__).parent.parent / "openapi.json"
+
+
+class Order(Input):
+    amount: int
+
+
+class Receipt(BaseModel):
+    paid: int
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of a service with one more operation, which takes a body."""
+
+    @app.post("/orders")
+    @operation(status=201)
+    def order(body: Order) -> Receipt:
+        """Order something."""
+        return Receipt(paid=body.amount)
+
+    return app.test_client()
+
+
+def test_the_committed_description_is_current(app: Flask) -> None:
+    assert json.loads(OPENAPI.read_text(encoding="utf-8")) == description(app), "run `make openapi`, and commit it"
+
+
+def test_a_fitting_body_is_accepted(client: FlaskClient) -> None:
+    response = client.post("/orders", json={"amount": 3})
+    assert (response.status_code, response.json) == (201, {"paid": 3})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("text/plain", '{"amount": 3}', 415),
+        ("application/json", '{"amount": ', 400),
+        ("application/json", "", 400),
+        ("application/json", '{"amount": "3"}', 422),
+        ("application/json", '{"amount": 3, "colour": "red"}', 422),
+        ("application/json", "[]", 422),
+    ],
+)
+def test_a_body_that_does_not_fit_is_a_problem(client: FlaskClient, content_type: str, body: str, status: int) -> None:
+    response = client.post("/orders", data=body, content_type=content_type)
+    assert response.status_code == status
+    assert response.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("limit=0", "limit"), ("limit=1&limit=2", "limit"), ("colour=red", "colour")]
+)
+def test_a_query_that_does_not_fit_is_refused_by_field(client: FlaskClient, query: str, field: str) -> None:
+    response = client.get(f"/api/greetings?{query}")
+    assert response.status_code == 422
+    assert response.json is not None
+    assert response.json["errors"][0]["field"] == field
+
+
+def test_an_operation_is_described_with_what_it_takes_and_returns(app: Flask, client: FlaskClient) -> None:
+    document = description(app)
+    order = document["paths"]["/orders"]["post"]
+    assert order["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Order"}
+    assert list(order["responses"]) == ["201", "400", "413", "415", "422"]
+    assert document["components"]["schemas"]["Order"]["additionalProperties"] is False

@@ -1,0 +1,1 @@
+SwaggerUIBundle({ url: document.currentScript.dataset.url, dom_id: "#docs", deepLinking: true });
