@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,22 @@ from pathlib import Path
 
 ANSWERS = json.loads("{{ cookiecutter | embed }}")
 
-# Files that exist for one answer only: question -> answer -> paths.
+PACKAGE = ANSWERS["package_name"]
+
+# Files and folders that exist for some answers only: question -> path -> answers.
 FILES = {
-    "ci": {"github": [".github/workflows/ci.yml"], "gitlab": [".gitlab-ci.yml"]},
+    "ci": {".github/workflows/ci.yml": ["github"], ".gitlab-ci.yml": ["gitlab"]},
+    "database": dict.fromkeys(
+        [
+            f"{PACKAGE}/database.py",
+            f"{PACKAGE}/migrations",
+            f"{PACKAGE}/models.py",
+            f"{PACKAGE}/notes.py",
+            "tests/test_database.py",
+            "tests/test_notes.py",
+        ],
+        ["sqlite", "postgresql"],
+    ),
 }
 
 
@@ -34,11 +48,11 @@ def main() -> int:
 def remove_files_of_other_answers() -> None:
     """Remove what FILES has for the answers that were not given, and the folders that are then empty."""
     for question, files in FILES.items():
-        for answer in files.keys() - {ANSWERS[question]}:
-            for path in map(Path, files[answer]):
-                path.unlink()
+        for path, answers in files.items():
+            if ANSWERS[question] not in answers:
+                shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
                 with contextlib.suppress(OSError):  # there is more in the folder
-                    os.removedirs(path.parent)
+                    os.removedirs(Path(path).parent)
 
 
 def pins(name: str) -> list[str]:

@@ -7,6 +7,7 @@ machine. Everything is resolved before the first file is replaced.
 """
 
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -21,15 +22,17 @@ RESOLVE = ("pip", "compile", "--quiet", "--no-config", "--no-header", "--generat
 
 def main() -> int:
     tools = runpy.run_path(str(ROOT / "local_extensions" / "locks.py"))
-    wanted = set[str]()
+    asked = ""
     for name in ("prod.in", "dev.in", "tools.in"):
-        wanted |= tools["names_in"]((SCAFFOLD / "requirements" / name).read_text(encoding="utf-8"))
+        text = (SCAFFOLD / "requirements" / name).read_text(encoding="utf-8")
+        asked += re.sub(r"^({%|-c ).*\n", "", text, flags=re.MULTILINE)  # what any answer asks for
+    wanted: set[str] = tools["names_in"](asked)
     pythons: list[str] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["python_version"]
 
     texts: dict[Path, str] = {}
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch, "all.in")
-        requirements.write_text("\n".join(sorted(wanted)), encoding="utf-8")
+        requirements.write_text(asked, encoding="utf-8")
         for python in pythons:
             print(f"resolving for Python {python} ...", flush=True)
             lock = uv(*RESOLVE, "--python-version", python, "--python-platform", "linux", str(requirements))

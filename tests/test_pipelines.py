@@ -4,7 +4,6 @@ Every command of the `build` jobs is run as it stands in the rendered files. One
 that they make would be pulled from the internet, so the engine's own builds, which has the same BuildKit inside.
 """
 
-import ast
 import json
 import re
 import shutil
@@ -20,7 +19,7 @@ import pytest
 import yaml
 
 from tests.conftest import Bake
-from tests.support import CHOICES, ROOT, SCAFFOLD, Project, can_get, tool
+from tests.support import ROOT, Project, can_get, tool
 from tests.test_image import UNREACHABLE, a_new_package, docker
 
 PYTHON = "3.14"
@@ -51,20 +50,6 @@ def test_the_chosen_pipeline_is_there_and_nothing_speaks_of_another(bake: Bake, 
     assert ("## The pipeline\n" in project.read("README.md")) == (ci != "none")
     for name in PIPELINES.keys() - {ci}:
         assert PIPELINES[name] not in text
-
-
-def test_every_file_that_depends_on_an_answer_exists() -> None:
-    hook = ast.parse((ROOT / "hooks" / "post_gen_project.py").read_bytes())
-    (files,) = [
-        ast.literal_eval(n.value)
-        for n in hook.body
-        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "FILES"
-    ]
-    assert all(answers.keys() <= {*CHOICES[question]} for question, answers in files.items())
-    paths = [path for answers in files.values() for of_answer in answers.values() for path in of_answer]
-    assert sorted(paths) == sorted(PIPELINES.values())
-    for path in paths:
-        assert (SCAFFOLD / path).is_file(), path
 
 
 def test_the_files_of_somebody_else_stay_beside_those_that_are_removed(bake: Bake) -> None:

@@ -16,8 +16,10 @@ from tests.support import CHOICES, HERE, ROOT, SCAFFOLD, Project
 
 PYTHONS = CHOICES["python_version"]
 ROOTS = {
-    name: (SCAFFOLD / "requirements" / name).read_text(encoding="utf-8") for name in ("prod.in", "dev.in", "tools.in")
+    name: re.sub("{%.*", "", (SCAFFOLD / "requirements" / name).read_text(encoding="utf-8"))
+    for name in ("prod.in", "dev.in", "tools.in")
 }
+"""What any project asks for."""
 
 LOCK = """\
 app==1.0 \\
@@ -117,11 +119,13 @@ def test_every_shipped_pin_is_exact_and_hashed_and_names_no_place(path: str) -> 
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_rendered_locks_are_whole_and_hashed(bake: Bake, python: str) -> None:
-    project = bake(python_version=python)
+@pytest.mark.parametrize("database", CHOICES["database"])
+def test_rendered_locks_are_whole_and_hashed(bake: Bake, python: str, database: str) -> None:
+    project = bake(python_version=python, database=database)
     prod, dev, tools = (locks.parse(project.read(f"requirements/{name}.txt")) for name in ("prod", "dev", "tools"))
     for name, pins in (("prod", prod), ("dev", dev), ("tools", tools)):
-        assert locks.closure(locks.parse(shipped(python)), locks.names_in(ROOTS[f"{name}.in"])) == pins.keys()
+        roots = locks.names_in(project.read(f"requirements/{name}.in"))
+        assert locks.closure(locks.parse(shipped(python)), roots) == pins.keys()
         assert all(pin.hashes for pin in pins.values())
     for name in prod.keys() & dev.keys():
         assert prod[name][:2] == dev[name][:2], name
@@ -138,13 +142,16 @@ def test_the_template_and_the_project_mean_the_same_baseline(bake: Bake) -> None
 
 
 @pytest.mark.slow
-def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(tooled: Project) -> None:
+@pytest.mark.parametrize("database", CHOICES["database"])
+def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(bake: Bake, tooled: Project, database: str) -> None:
+    project = bake(database=database, project_slug="whole")
+    (tooled.path / ".cache").rename(project.path / ".cache")
     names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt", "requirements/baseline.txt"]
-    before = {name: tooled.read(name) for name in names}
+    before = {name: project.read(name) for name in names}
     code = "import lock; lock.compile_one(lock.tools_venv(''), lock.PROJECT, 'tools', upgrade=False)"
-    tooled.run(sys.executable, "-Bc", code, PYTHONPATH="tools")
-    tooled.run(sys.executable, "tools/lock.py", "compile", "rebaseline", LAYERCAKE_LOCK="require")
-    assert {name: tooled.read(name) for name in names} == before
+    project.run(sys.executable, "-Bc", code, PYTHONPATH="tools")
+    project.run(sys.executable, "tools/lock.py", "compile", "rebaseline", LAYERCAKE_LOCK="require")
+    assert {name: project.read(name) for name in names} == before
 
 
 def test_modules_of_the_dependencies_are_known() -> None:

@@ -3,6 +3,7 @@
 import ast
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cookiecutter.environment import StrictEnvironment
@@ -56,8 +57,21 @@ def test_choices_are_only_ever_appended() -> None:
     assert set(CHOICES["python_version"]) >= {"3.14", "3.13", "3.12", "3.11"}
     assert CHOICES["license"][:4] == ["Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause"]
     assert CHOICES["ci"][:3] == ["github", "gitlab", "none"]
+    assert CHOICES["database"][:3] == ["none", "sqlite", "postgresql"]
 
 
 def test_every_python_has_a_shipped_lock_and_every_license_a_text() -> None:
     assert {path.stem for path in (ROOT / "locks").glob("3.*.txt")} == set(CHOICES["python_version"])
     assert {path.stem for path in (ROOT / "templates" / "licenses").iterdir()} == set(CHOICES["license"])
+
+
+def test_every_file_that_depends_on_an_answer_exists() -> None:
+    hook: dict[str, Any] = {"__name__": "hook"}
+    name = "{{cookiecutter.package_name}}"
+    (source,) = (path.read_text(encoding="utf-8") for path in HOOKS)
+    exec(source.replace("{{ cookiecutter | embed }}", json.dumps(json.dumps({"package_name": name}))[1:-1]), hook)
+    assert hook["FILES"].keys() == {"ci", "database"}
+    for question, files in hook["FILES"].items():
+        for path, answers in files.items():
+            assert (SCAFFOLD / path).exists(), path
+            assert set(answers) < set(CHOICES[question]), path

@@ -1,4 +1,5 @@
-from flask import Flask
+{% if cookiecutter.database != "none" %}import pytest
+{% endif %}from flask import Flask
 from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }}.health import add_check
@@ -8,10 +9,11 @@ def test_livez_answers(client: FlaskClient) -> None:
     assert client.get("/livez").json == {"status": "alive"}
 
 
-def test_readyz_answers_when_every_check_passes(app: Flask, client: FlaskClient) -> None:
+{% if cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% endif %}def test_readyz_answers_when_every_check_passes(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         add_check("queue", lambda: None)
-    assert client.get("/readyz").json == {"status": "ready", "checks": ["queue"]}
+    assert client.get("/readyz").json == {"status": "ready", "checks": [{% if cookiecutter.database != "none" %}"database", {% endif %}"queue"]}
 
 
 def test_readyz_names_what_fails_and_keeps_the_reason_to_the_logs(app: Flask, client: FlaskClient) -> None:

@@ -23,8 +23,13 @@ def test_an_unfit_request_id_is_replaced(settings: Settings, given: str) -> None
     assert len(response.headers["X-Request-ID"]) == 32
 
 
-def test_probes_do_not_fill_the_log(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    client = create_app(settings).test_client()
+{% if cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% endif %}def test_probes_do_not_fill_the_log(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+    app = create_app(settings)
+    client = app.test_client()
     client.get("/livez")
     client.get("/readyz")
     assert capfd.readouterr().err == ""
+{%- if cookiecutter.database != "none" %}
+    app.extensions["database"].dispose()
+{%- endif %}

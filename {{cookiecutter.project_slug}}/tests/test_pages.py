@@ -1,7 +1,8 @@
 import re
 from html import unescape
 
-from flask.testing import FlaskClient
+{% if cookiecutter.database != "none" %}import pytest
+{% endif %}from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }} import about
 
@@ -12,7 +13,8 @@ def test_the_landing_page_shows_name_and_version(client: FlaskClient) -> None:
     assert "1.2.3" in response.text
 
 
-def test_every_link_of_the_landing_page_answers(client: FlaskClient) -> None:
+{% if cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% endif %}def test_every_link_of_the_landing_page_answers(client: FlaskClient) -> None:
     links = re.findall(r'href="([^"]+)"', client.get("/").text)
     assert links
     for link in links:

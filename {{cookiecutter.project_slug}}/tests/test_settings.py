@@ -33,6 +33,9 @@ def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line.split(":")[0] for line in str(error.value).splitlines()] == [
         "SECRET_KEY",
         "LOG_LEVEL",
+{%- if cookiecutter.database != "none" %}
+        "DATABASE_URL",
+{%- endif %}
         "WEB_CONCURRENCY",
     ]
 
@@ -41,6 +44,11 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("SECRET_KEY", GOOD_KEY)
     monkeypatch.setenv("APP_VERSION", "2026.1")
     monkeypatch.setenv("TRUSTED_PROXIES", "1")
+{%- if cookiecutter.database == "sqlite" %}
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////data/service.db")
+{%- elif cookiecutter.database == "postgresql" %}
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:password@db/service")
+{%- endif %}
     settings = load_settings()
     assert (settings.app_version, settings.trusted_proxies) == ("2026.1", 1)
 

@@ -3,7 +3,7 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from {{ cookiecutter.package_name }} import api, docs, errors, greetings, health, logs, pages
+from {{ cookiecutter.package_name }} import api, {% if cookiecutter.database != "none" %}database, {% endif %}docs, errors, greetings, health, logs, {% if cookiecutter.database != "none" %}notes, {% endif %}pages
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 
@@ -29,8 +29,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.init_app(app)
     errors.init_app(app)
     api.init_app(app)
+{%- if cookiecutter.database != "none" %}
+    database.init_app(app)
+{%- endif %}
     app.register_blueprint(health.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(greetings.blueprint)
+{%- if cookiecutter.database != "none" %}
+    app.register_blueprint(notes.blueprint)
+{%- endif %}
     return app

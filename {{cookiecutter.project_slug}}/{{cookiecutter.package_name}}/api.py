@@ -26,8 +26,11 @@ from {{ cookiecutter.package_name }} import about
 from {{ cookiecutter.package_name }}.errors import FieldError, InvalidRequest, Problem
 
 Model = type[BaseModel]
-PATH_PARAMETER = re.compile(r"<(?:(?P<converter>\w+)(?:\(.*?\))?:)?(?P<name>\w+)>")
-CONVERTERS = {"int": {"type": "integer", "minimum": 0}, "uuid": {"type": "string", "format": "uuid"}}
+PATH_PARAMETER = re.compile(r"<(?:(?P<converter>\w+)(?:\((?:max=(?P<max>\d+))?.*?\))?:)?(?P<name>\w+)>")
+CONVERTERS: dict[str, dict[str, Any]] = {
+    "int": {"type": "integer", "minimum": 0},
+    "uuid": {"type": "string", "format": "uuid"},
+}
 PROBLEMS = {
     400: "The body is not JSON",
     404: "There is no such thing",
@@ -205,6 +208,7 @@ def path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
     """Yield the descriptions of the variable parts of a path."""
     for match in PATH_PARAMETER.finditer(rule.rule):
         schema = CONVERTERS.get(match["converter"], {"type": "string", "pattern": "^[^/]+$"})
+        schema = {**schema, "maximum": int(match["max"])} if match["max"] else schema
         yield {"name": match["name"], "in": "path", "required": True, "schema": schema}
 
 

@@ -7,8 +7,17 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+{%- if cookiecutter.database != "none" %}
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+{%- endif %}
 
 INSECURE_KEY = "insecure-key-for-development-only"
+{%- if cookiecutter.database == "sqlite" %}
+DEVELOPMENT_DATABASE = "sqlite:///development.db"
+{%- elif cookiecutter.database == "postgresql" %}
+DEVELOPMENT_DATABASE = "postgresql://postgres:postgres@localhost:5432/postgres"
+{%- endif %}
 
 
 class SettingsError(Exception):
@@ -31,6 +40,11 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe message that is logged."""
+{%- if cookiecutter.database != "none" %}
+
+    database_url: SecretStr = SecretStr(DEVELOPMENT_DATABASE)
+    """Where the database is{% if cookiecutter.database == "sqlite" %}, like sqlite:////data/service.db{% else %}, like postgresql://user:password@host:5432/name{% endif %}."""
+{%- endif %}
 
     max_content_length: int = Field(default=1_048_576, gt=0)
     """The largest request body that is read, in bytes."""
@@ -63,6 +77,28 @@ class Settings(BaseSettings):
                 "make some with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
             )
         return key
+{%- if cookiecutter.database != "none" %}
+
+    @field_validator("database_url")
+    @classmethod
+    def refuse_other_databases(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuse what is no URL of {% if cookiecutter.database == "sqlite" %}an SQLite file{% else %}a PostgreSQL database{% endif %}, and in production the one for development."""
+        if in_production(info) and url.get_secret_value() == DEVELOPMENT_DATABASE:
+            raise ValueError("production needs a database of its own, like {% if cookiecutter.database == "sqlite" %}sqlite:////data/service.db{% else %}postgresql://user:password@host:5432/name{% endif %}")
+        try:
+            parsed = make_url(url.get_secret_value())
+        except ArgumentError:
+            raise ValueError("this is no URL of a database") from None
+{%- if cookiecutter.database == "sqlite" %}
+        if parsed.get_backend_name() != "sqlite" or not parsed.database:
+            raise ValueError("this is no SQLite file; write it like sqlite:////data/service.db")
+        return url
+{%- else %}
+        if parsed.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
+            raise ValueError("this is no PostgreSQL database; write it like postgresql://user:password@host:5432/name")
+        return SecretStr(parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False))
+{%- endif %}
+{%- endif %}
 
     @field_validator("flask_debug")
     @classmethod
