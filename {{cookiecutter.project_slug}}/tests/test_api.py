@@ -1,10 +1,11 @@
 import json
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from {{ cookiecutter.package_name }}.api import Input, description, operation
 
@@ -36,6 +37,10 @@ def test_the_committed_description_is_current(app: Flask) -> None:
     assert json.loads(OPENAPI.read_text(encoding="utf-8")) == description(app), "run `make openapi`, and commit it"
 
 
+def test_a_query_that_no_operation_knows_is_refused(client: FlaskClient) -> None:
+    assert client.post("/orders?colour=red", json={"amount": 3}).status_code == 422
+
+
 def test_a_fitting_body_is_accepted(client: FlaskClient) -> None:
     response = client.post("/orders", json={"amount": 3})
     assert (response.status_code, response.json) == (201, {"paid": 3})
@@ -45,6 +50,7 @@ def test_a_fitting_body_is_accepted(client: FlaskClient) -> None:
     ("content_type", "body", "status"),
     [
         ("text/plain", '{"amount": 3}', 415),
+        ("application/problem+json", '{"amount": 3}', 415),
         ("application/json", '{"amount": ', 400),
         ("application/json", "", 400),
         ("application/json", '{"amount": "3"}', 422),
@@ -72,5 +78,48 @@ def test_an_operation_is_described_with_what_it_takes_and_returns(app: Flask, cl
     document = description(app)
     order = document["paths"]["/orders"]["post"]
     assert order["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Order"}
-    assert list(order["responses"]) == ["201", "400", "413", "415", "422"]
+    assert list(order["responses"]) == ["201", "400", "411", "413", "415", "422"]
     assert document["components"]["schemas"]["Order"]["additionalProperties"] is False
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Search(Input):
+    colours: list[Colour] = Field(default=[], alias="colour")
+
+
+class Found(BaseModel):
+    how_many: int = Field(alias="howMany")
+
+
+def test_lists_enumerations_and_aliases_are_described_as_they_are(app: Flask) -> None:
+    @app.route("/search/<int(min=1, max=9):shelf>", methods=["GET", "QUERY"])
+    @operation()
+    def search(shelf: int, query: Search) -> Found:
+        """Search a shelf."""
+        return Found(howMany=len(query.colours))
+
+    client = app.test_client()
+    assert client.get("/search/1?colour=red&colour=blue").json == {"howMany": 2}
+    assert client.get("/search/1?colour=green").status_code == 422
+    document = description(app)
+    path = document["paths"]["/search/{shelf}"]
+    assert {found["operationId"] for found in path.values()} == {"search_get", "search_query"}
+    shelf, colour = path["get"]["parameters"]
+    assert shelf["schema"] == {"type": "integer", "minimum": 1, "maximum": 9}
+    assert colour["schema"]["items"] == {"$ref": "#/components/schemas/Colour"}
+    assert document["components"]["schemas"]["Colour"]["enum"] == ["red", "blue"]
+    assert "howMany" in document["components"]["schemas"]["Found"]["properties"]
+
+
+def test_a_path_that_cannot_be_described_says_so(app: Flask) -> None:
+    @app.get("/files/<path:name>")
+    @operation()
+    def file(name: str) -> None:
+        """Read a file."""
+
+    with pytest.raises(ValueError, match="add <path:name> to CONVERTERS"):
+        description(app)

@@ -12,8 +12,8 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, NamedTuple, get_type_hints
-from urllib.parse import urlencode
+from typing import Any, NamedTuple, get_origin, get_type_hints
+from urllib.parse import quote, urlencode
 
 import click
 from flask import Flask, Response, request
@@ -26,14 +26,20 @@ from {{ cookiecutter.package_name }} import about
 from {{ cookiecutter.package_name }}.errors import FieldError, InvalidRequest, Problem
 
 Model = type[BaseModel]
-PATH_PARAMETER = re.compile(r"<(?:(?P<converter>\w+)(?:\((?:max=(?P<max>\d+))?.*?\))?:)?(?P<name>\w+)>")
-CONVERTERS: dict[str, dict[str, Any]] = {
+REFERENCE = "#/components/schemas/{model}"
+PATH_PARAMETER = re.compile(r"<(?:(?P<converter>\w+)(?:\((?P<arguments>.*?)\))?:)?(?P<name>\w+)>")
+TEXT = {"type": "string", "pattern": "^[^/]+$"}
+CONVERTERS: dict[str | None, dict[str, Any]] = {
+    None: TEXT,
+    "string": TEXT,
     "int": {"type": "integer", "minimum": 0},
     "uuid": {"type": "string", "format": "uuid"},
 }
+ARGUMENTS = {"min": "minimum", "max": "maximum", "minlength": "minLength", "maxlength": "maxLength"}
 PROBLEMS = {
     400: "The body is not JSON",
     404: "There is no such thing",
+    411: "The body has no length",
     413: "The body is too large",
     415: "The body is not called application/json",
     422: "A value does not fit",
@@ -63,8 +69,7 @@ class Operation(NamedTuple):
 
     def problems(self, rule: Rule) -> list[int]:
         """Return the statuses of the problems that a client can cause."""
-        found = {422} if self.query or self.body else set()
-        return sorted(found | ({400, 413, 415} if self.body else set()) | ({404} if rule.arguments else set()))
+        return sorted({422, *((400, 411, 413, 415) if self.body else ()), *((404,) if rule.arguments else ())})
 
 
 operations: dict[Callable[..., Response], Operation] = {}
@@ -82,14 +87,15 @@ def operation(status: int = 200) -> Callable[[Callable[..., BaseModel | None]], 
 
         @wraps(view)
         def checked(**arguments: object) -> Response:
+            query = read_query(described.query or Input)
             if described.query:
-                arguments["query"] = read_query(described.query)
+                arguments["query"] = query
             if described.body:
                 arguments["body"] = read_body(described.body)
             answer = view(**arguments)
             if answer is None:
                 return Response(status=status)
-            return Response(answer.model_dump_json(), status, mimetype="application/json")
+            return Response(answer.model_dump_json(by_alias=True), status, mimetype="application/json")
 
         operations[checked] = described
         return checked
@@ -99,10 +105,12 @@ def operation(status: int = 200) -> Callable[[Callable[..., BaseModel | None]], 
 
 def read_query(model: Model) -> BaseModel:
     """Return the query string as a model. Raises InvalidRequest: it becomes a 422 problem that names each field."""
-    if repeated := [name for name, values in request.args.lists() if len(values) > 1]:
+    lists = {field.alias or name for name, field in model.model_fields.items() if get_origin(field.annotation) is list}
+    given = {name: values if name in lists else values[0] for name, values in request.args.lists()}
+    if repeated := [name for name, values in request.args.lists() if len(values) > 1 and name not in lists]:
         raise InvalidRequest([FieldError(field=name, message="Give it once") for name in repeated])
     try:
-        return model.model_validate(request.args.to_dict())
+        return model.model_validate(given)
     except ValidationError as error:
         raise InvalidRequest(field_errors(error)) from None
 
@@ -115,7 +123,7 @@ def read_body(model: Model) -> BaseModel:
         BadRequest: it is not JSON.
         InvalidRequest: a value does not fit; it becomes a 422 problem that names each field.
     """
-    if not request.is_json:
+    if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send JSON, and the header Content-Type: application/json.")
     try:
         return model.model_validate_json(request.get_data(), strict=True)
@@ -133,8 +141,8 @@ def field_errors(error: ValidationError) -> list[FieldError]:
 
 def next_page(after: object) -> str:
     """Return the path of the page after the item with this key, with the rest of the query as it is."""
-    query = urlencode(request.args.to_dict() | {"after": after})
-    return f"{request.script_root}{request.path}?{query}"
+    query = urlencode(request.args.to_dict(flat=False) | {"after": after}, doseq=True)
+    return f"{quote(request.script_root + request.path)}?{query}"
 
 
 def init_app(app: Flask) -> None:
@@ -162,22 +170,27 @@ def description(app: Flask) -> dict[str, Any]:
     for _, described in rules:
         used += [(described.body, "validation")] if described.body else []
         used += [(described.returns, "serialization")] if described.returns else []
-    references, schemas = models_json_schema(list(dict.fromkeys(used)), ref_template="#/components/schemas/{model}")
+    references, schemas = models_json_schema(list(dict.fromkeys(used)), ref_template=REFERENCE)
+    components: dict[str, Any] = schemas["$defs"]
+    for _, described in rules:
+        components |= query_schema(described.query).get("$defs", {})
     paths: dict[str, dict[str, Any]] = {}
     for rule, described in rules:
         path = PATH_PARAMETER.sub(r"{\g<name>}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            paths.setdefault(path, {})[method.lower()] = describe(rule, described, references)
+            paths.setdefault(path, {})[method.lower()] = describe(rule, method, described, references)
     return {
         "openapi": "3.1.0",
         "info": {"title": about.NAME, "description": about.DESCRIPTION, "version": about.API_VERSION},
         "paths": paths,
-        "components": {"schemas": dict(sorted(schemas["$defs"].items()))},
+        "components": {"schemas": dict(sorted(components.items()))},
     }
 
 
-def describe(rule: Rule, described: Operation, references: dict[Any, Any]) -> dict[str, Any]:
+def describe(rule: Rule, method: str, described: Operation, references: dict[Any, Any]) -> dict[str, Any]:
     """Return the OpenAPI description of one operation."""
+    several = len((rule.methods or set()) - {"HEAD", "OPTIONS"}) > 1
+    name = rule.endpoint.replace(".", "_") + (f"_{method.lower()}" if several else "")
     answer: dict[str, Any] = {"description": described.summary}
     if described.returns:
         answer["content"] = content("application/json", references[described.returns, "serialization"])
@@ -187,7 +200,7 @@ def describe(rule: Rule, described: Operation, references: dict[Any, Any]) -> di
         str(status): {"description": PROBLEMS[status], "content": problem} for status in described.problems(rule)
     }
     found: dict[str, Any] = {
-        "operationId": rule.endpoint.replace(".", "_"),
+        "operationId": name,
         "summary": described.summary,
         "tags": [rule.endpoint.partition(".")[0]],
     }
@@ -205,15 +218,22 @@ def content(media_type: str, schema: object) -> dict[str, Any]:
 
 
 def path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
-    """Yield the descriptions of the variable parts of a path."""
+    """Yield the descriptions of the variable parts of a path. Raises ValueError for what cannot be described."""
     for match in PATH_PARAMETER.finditer(rule.rule):
-        schema = CONVERTERS.get(match["converter"], {"type": "string", "pattern": "^[^/]+$"})
-        schema = {**schema, "maximum": int(match["max"])} if match["max"] else schema
+        limits = re.findall(r"(\w+)=(\w+)", match["arguments"] or "")
+        if match["converter"] not in CONVERTERS or any(name not in ARGUMENTS for name, _ in limits):
+            raise ValueError(f"{rule.rule}: add {match[0]} to CONVERTERS or ARGUMENTS in api.py")
+        schema = CONVERTERS[match["converter"]] | {ARGUMENTS[name]: int(value) for name, value in limits}
         yield {"name": match["name"], "in": "path", "required": True, "schema": schema}
 
 
 def query_parameters(model: Model | None) -> Iterator[dict[str, Any]]:
     """Yield the descriptions of the fields of a query."""
-    schema = model.model_json_schema() if model else {}
+    schema = query_schema(model)
     for name, field in schema.get("properties", {}).items():
         yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}
+
+
+def query_schema(model: Model | None) -> dict[str, Any]:
+    """Return the JSON Schema of a query."""
+    return model.model_json_schema(ref_template=REFERENCE) if model else {}
