@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Bake
 from tests.support import tool
-from tests.test_image import KEY, PYTHON, built, docker, running
+from tests.test_image import KEY, PYTHON, ask, built, docker, running
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -86,16 +86,19 @@ def test_a_service_is_ready_once_a_job_has_migrated_and_survives_all_that_it_is_
 ) -> None:
     project = bake(python_version=PYTHON, database=database)
     with built(project) as tag, a_place_for_data(database) as (options, server):
+        if server:
+            with running(tag, *options) as (_, address):
+                assert status(f"{address}/readyz") == 503
+        jobs = [subprocess.Popen(["docker", "run", "--rm", *options, tag, *MIGRATE]) for _ in range(2)]
+        assert [job.wait(timeout=120) for job in jobs] == [0, 0]
         with running(tag, *options) as (_, address):
-            assert status(f"{address}/readyz") == 503
-            jobs = [subprocess.Popen(["docker", "run", "--rm", *options, tag, *MIGRATE]) for _ in range(2)]
-            assert [job.wait(timeout=120) for job in jobs] == [0, 0]
             assert status(f"{address}/readyz") == 200
-            assert status(f"{address}/api/notes", {"text": "still here"}) == 201
             fuzz(address, tmp_path)
+            assert status(f"{address}/api/notes", {"text": "still here"}) == 201
             if server:
                 docker("restart", "--time", "5", server)
                 wait_for(server)
                 assert [status(f"{address}/api/notes") for _ in range(20)] == [200] * 20
         with running(tag, *options) as (_, address):
-            assert status(f"{address}/readyz") == 200  # the data outlives the container
+            assert status(f"{address}/readyz") == 200
+            assert "still here" in ask(f"{address}/api/notes?limit=100")  # the data outlives the container

@@ -91,11 +91,13 @@ def server() -> Iterator[URL]:
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
-    options = "--detach --env POSTGRES_PASSWORD=postgres --publish 127.0.0.1::5432"
     try:
-        container = docker(f"run {options} postgres:17")
+        docker("version")
     except subprocess.CalledProcessError:
+        if "CI" in os.environ:  # a pipeline must not pass without these tests
+            raise
         pytest.skip("there is neither TEST_DATABASE_URL nor a Docker engine")
+    container = docker("run --detach --env POSTGRES_PASSWORD=postgres --publish 127.0.0.1::5432 postgres:17")
     try:
         port = int(docker(f"port {container} 5432").rpartition(":")[2])
         url = URL.create("postgresql+psycopg", "postgres", "postgres", "127.0.0.1", port, "postgres")

@@ -1,21 +1,33 @@
 """The database: how it is reached, whether its schema is what the code needs, and how it becomes so."""
 
+import functools
+{%- if cookiecutter.database == "sqlite" %}
+import sqlite3
+{%- endif %}
+import time
+from collections.abc import Iterator
+from contextlib import {% if cookiecutter.database == "sqlite" %}closing, {% endif %}contextmanager
+
 import click
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from flask import Flask, current_app, g
 {%- if cookiecutter.database == "sqlite" %}
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
+from flask import Flask, current_app, g, has_request_context, request
+from sqlalchemy import Connection, Engine, MetaData, NullPool, create_engine, event, inspect, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 {%- else %}
-from sqlalchemy import Connection, Engine, MetaData, create_engine, text
+from flask import Flask, current_app, g
+from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, text
 {%- endif %}
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from {{ cookiecutter.package_name }}.health import add_check
 from {{ cookiecutter.package_name }}.settings import Settings
-{% if cookiecutter.database == "postgresql" %}
+{% if cookiecutter.database == "sqlite" %}
+PATIENCE = 600
+"""Seconds that a migration waits for others who use the file."""
+{% else %}
 MIGRATION_LOCK = 4208136241
 """The advisory lock that a migration holds; any number that nothing else in the database uses."""
 {% endif %}
@@ -56,8 +68,9 @@ def connect(settings: Settings) -> Engine:
     """Return a pool of connections: one for each thread, and none that a restarted database has forgotten."""
     url = settings.database_url.get_secret_value()
 {%- if cookiecutter.database == "sqlite" %}
-    pool = create_engine(url, pool_pre_ping=True, pool_size=settings.web_threads)
-    event.listen(pool, "connect", prepare)
+    pool = create_engine(url, pool_size=settings.web_threads, connect_args={"timeout": 10})
+    event.listen(pool, "connect", leave_transactions_to_sqlalchemy)
+    event.listen(pool, "connect", enforce_foreign_keys)
     event.listen(pool, "begin", begin)
     return pool
 {%- else %}
@@ -79,19 +92,23 @@ def session() -> Session:
     return opened
 
 {% if cookiecutter.database == "sqlite" %}
-def prepare(connection: DBAPIConnection, _record: object) -> None:
-    """Let readers and one writer work side by side, and let SQLAlchemy begin the transactions."""
+def leave_transactions_to_sqlalchemy(connection: DBAPIConnection, _record: object) -> None:
+    """Keep the driver from beginning transactions of its own."""
     connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 10000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+
+
+def enforce_foreign_keys(connection: DBAPIConnection, _record: object) -> None:
+    """Check references, which SQLite does only when it is told to."""
+    connection.cursor().execute("PRAGMA foreign_keys = ON")
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction; a migration keeps others from writing from its first moment on."""
-    alone = connection.get_execution_options().get("alone", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if alone else "BEGIN")
+    """Begin a transaction, with the lock for writing unless a request only reads.
+
+    SQLite refuses at once, however long it may wait otherwise, to let a transaction that has read begin to write.
+    """
+    reads = has_request_context() and request.method in ("GET", "HEAD", "OPTIONS")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 {% endif %}
 def migrations() -> Config:
@@ -101,30 +118,71 @@ def migrations() -> Config:
     return config
 
 
-def check_schema() -> None:
-    """Raise RuntimeError while the schema is behind the code. One from newer code is fine: that is being rolled out."""
+@functools.cache
+def revisions() -> tuple[str | None, frozenset[str]]:
+    """Return the revision that the code needs, and all that it knows."""
     scripts = ScriptDirectory.from_config(migrations())
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def revision() -> str | None:
+    """Return the revision of the schema; None without one."""
     with engine().connect() as connection:
-        found, wanted = revision_of(connection), scripts.get_current_head()
-    if found != wanted and found in {script.revision for script in scripts.walk_revisions()}:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
+
+
+def check_schema() -> None:
+    """Raise RuntimeError while the schema is behind the code. What the code does not know is taken to be newer."""
+    found, (wanted, known) = revision(), revisions()
+    if found is None or (found != wanted and found in known):
         raise RuntimeError(f"the schema is at {found}, the code needs {wanted}: run `flask migrate`")
 
 
-def bring_up_to_date() -> str:
-    """Run the migrations that are missing, all or none; return the revision. A second run at the same time waits."""
-    config = migrations()
-{%- if cookiecutter.database == "postgresql" %}
-    with engine().begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+def bring_up_to_date() -> str | None:
+    """Run the migrations that are missing, and return the revision; leave a schema alone that newer code has made."""
+    found = revision()
+    if found is None or found in revisions()[1]:
+        command.upgrade(migrations(), "head")
+    return revision()
+
+
+@contextmanager
+def migrating() -> Iterator[Connection]:
+    """Give a connection to migrate with. Whoever asks for another one waits until it is given back."""
+{%- if cookiecutter.database == "sqlite" %}
+    url = engine().url
+    pool = create_engine(url, poolclass=NullPool, connect_args={"timeout": PATIENCE})  # without foreign keys:
+    event.listen(pool, "connect", leave_transactions_to_sqlalchemy)  # a table that is copied is dropped
+    event.listen(pool, "begin", begin)
+    use_write_ahead_log(pool)
+    with pool.connect() as connection:
+        yield connection
+
+
+def use_write_ahead_log(pool: Engine) -> None:
+    """Let readers and one writer work side by side; the file remembers it. Here SQLite does not wait for others."""
+    give_up = time.monotonic() + PATIENCE
+    with closing(pool.raw_connection()) as connection:
+        cursor = connection.cursor()
+        while cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            try:
+                cursor.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.1)
 {%- else %}
-    with engine().execution_options(alone=True).begin() as connection:
+    key = {"key": MIGRATION_LOCK}
+    with engine().connect() as connection, engine().connect() as other:
+        lock = other.execution_options(isolation_level="AUTOCOMMIT")  # a transaction that waits would hold up others
+        while not lock.scalar(text("SELECT pg_try_advisory_lock(:key)"), key):
+            time.sleep(0.2)
+        try:
+            yield connection
+        finally:
+            lock.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 {%- endif %}
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return revision_of(connection)
-
-
-def revision_of(connection: Connection) -> str:
-    """Return the revision of the schema. Raises SQLAlchemyError when there is none."""
-    revision: str = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-    return revision

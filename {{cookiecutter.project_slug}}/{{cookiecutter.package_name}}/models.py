@@ -5,6 +5,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from {{ cookiecutter.package_name }}.database import Model
 
+METADATA = Model.metadata
+"""What the migrations are compared with."""
+
 
 class Note(Model):
     """A note that somebody has left."""

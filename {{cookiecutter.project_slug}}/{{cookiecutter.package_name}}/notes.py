@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from werkzeug.exceptions import NotFound
 
 from {{ cookiecutter.package_name }} import models
@@ -59,28 +59,27 @@ def add_note(body: NewNote) -> Note:
     """Keep a note."""
     note = models.Note(text=body.text)
     session().add(note)
+    session().flush()
+    kept = Note.model_validate(note)
     session().commit()
-    return Note.model_validate(note)
+    return kept
 
 
 @blueprint.get(ONE)
 @operation()
 def read_note(note_id: int) -> Note:
     """Read a note."""
-    return Note.model_validate(find(note_id))
+    note = session().get(models.Note, note_id)
+    if note is None:
+        raise NotFound(f"There is no note {note_id}.")
+    return Note.model_validate(note)
 
 
 @blueprint.delete(ONE)
 @operation(status=204)
 def remove_note(note_id: int) -> None:
     """Remove a note."""
-    session().delete(find(note_id))
+    removed = session().scalar(delete(models.Note).where(models.Note.id == note_id).returning(models.Note.id))
     session().commit()
-
-
-def find(note_id: int) -> models.Note:
-    """Return a note. Raises NotFound."""
-    note = session().get(models.Note, note_id)
-    if note is None:
+    if removed is None:
         raise NotFound(f"There is no note {note_id}.")
-    return note

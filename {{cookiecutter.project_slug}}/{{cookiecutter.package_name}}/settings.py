@@ -13,6 +13,9 @@ from sqlalchemy.exc import ArgumentError
 {%- endif %}
 
 INSECURE_KEY = "insecure-key-for-development-only"
+{%- if cookiecutter.database != "none" %}
+URL_ERRORS = (ArgumentError, ValueError)  # of make_url
+{%- endif %}
 {%- if cookiecutter.database == "sqlite" %}
 DEVELOPMENT_DATABASE = "sqlite:///development.db"
 {%- elif cookiecutter.database == "postgresql" %}
@@ -87,11 +90,13 @@ class Settings(BaseSettings):
             raise ValueError("production needs a database of its own, like {% if cookiecutter.database == "sqlite" %}sqlite:////data/service.db{% else %}postgresql://user:password@host:5432/name{% endif %}")
         try:
             parsed = make_url(url.get_secret_value())
-        except ArgumentError:
-            raise ValueError("this is no URL of a database") from None
+        except URL_ERRORS:
+            raise ValueError("this is no URL of a database; in a password, write @ as %40, / as %2F") from None
 {%- if cookiecutter.database == "sqlite" %}
-        if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.host or not parsed.database:
             raise ValueError("this is no SQLite file; write it like sqlite:////data/service.db")
+        if in_production(info) and not parsed.database.startswith("/"):
+            raise ValueError("production needs a whole path, with four slashes: sqlite:////data/service.db")
         return url
 {%- else %}
         if parsed.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
