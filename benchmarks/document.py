@@ -125,12 +125,12 @@ def reason_for(what: str, figures: Figures) -> str:
     if what.startswith("Code changed") and "time" in what:
         return f"the difference is {seconds('ours', 'code') - nothing:.2f} s."
     if what.startswith("Empty builder"):
-        found = [variant for variant in figures.variants(name, store, "empty") if variant != OURS]
-        best, title = min((seconds(variant.name, "empty"), variant.title) for variant in found)
-        return (
-            f"all wait for the same base image first. The fastest of the others ({title}) takes"
-            f" {best / seconds('classic', 'empty'):.2f} of the classic order's time."
-        )
+        others = [
+            variant for variant in figures.variants(name, store, "empty") if variant.name not in ("ours", "classic")
+        ]
+        best = min(((seconds(variant.name, "empty"), variant.title) for variant in others), default=None)
+        rest = f" The fastest of the others ({best[1]}) takes {best[0]:.2f} s." if best else ""
+        return f"all wait for the same base image first, which is a good part of the time.{rest}"
     return "not explained yet."
 
 

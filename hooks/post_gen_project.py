@@ -16,17 +16,14 @@ PACKAGE = ANSWERS["package_name"]
 # Files and folders that exist for some answers only: question -> path -> answers.
 FILES = {
     "ci": {".github/workflows/ci.yml": ["github"], ".gitlab-ci.yml": ["gitlab"]},
-    "database": dict.fromkeys(
-        [
-            f"{PACKAGE}/database.py",
-            f"{PACKAGE}/migrations",
-            f"{PACKAGE}/models.py",
-            f"{PACKAGE}/notes.py",
-            "tests/test_database.py",
-            "tests/test_notes.py",
-        ],
-        ["sqlite", "postgresql"],
-    ),
+    "database": {
+        f"{PACKAGE}/database.py": ["sqlite", "postgresql"],
+        f"{PACKAGE}/migrations": ["sqlite", "postgresql"],
+        f"{PACKAGE}/models.py": ["sqlite", "postgresql"],
+        f"{PACKAGE}/notes.py": ["sqlite", "postgresql"],
+        "tests/test_database.py": ["sqlite", "postgresql"],
+        "tests/test_notes.py": ["sqlite", "postgresql"],
+    },
 }
 
 
