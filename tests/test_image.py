@@ -240,9 +240,11 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
     project.run("docker", "build", "--file", "Everything.Dockerfile", "--output", "type=local,dest=../context", ".")
     context = project.path.parent / "context"
     found = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
-    modules = ("__init__", "about", "errors", "greetings", "health", "logs", "pages", "settings", "validation")
+    modules = ("__init__", "about", "api", "docs", "errors", "greetings", "health", "logs", "pages", "settings")
     tests = (
         "conftest",
+        "test_api",
+        "test_docs",
         "test_errors",
         "test_greetings",
         "test_health",
@@ -253,11 +255,14 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
     )
     assert found == {
         "gunicorn.conf.py",
+        "openapi.json",
         "pyproject.toml",
         *(f"flask_service/{name}.py" for name in modules),
         "flask_service/py.typed",
+        "flask_service/static/docs.js",
         "flask_service/static/icon.svg",
         "flask_service/static/style.css",
+        "flask_service/templates/docs.html",
         "flask_service/templates/index.html",
         *(f"requirements/{name}" for name in ("baseline.txt", "dev.in", "dev.txt", "prod.in", "prod.txt")),
         *(f"requirements/{name}" for name in ("tools.in", "tools.txt")),

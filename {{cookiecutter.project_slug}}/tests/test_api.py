@@ -78,7 +78,7 @@ def test_an_operation_is_described_with_what_it_takes_and_returns(app: Flask, cl
     document = description(app)
     order = document["paths"]["/orders"]["post"]
     assert order["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Order"}
-    assert list(order["responses"]) == ["201", "400", "411", "413", "415", "422"]
+    assert list(order["responses"]) == ["201", "400", "411", "413", "415", "422", "default"]
     assert document["components"]["schemas"]["Order"]["additionalProperties"] is False
 
 

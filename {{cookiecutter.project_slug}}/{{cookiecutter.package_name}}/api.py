@@ -199,6 +199,7 @@ def describe(rule: Rule, method: str, described: Operation, references: dict[Any
     responses |= {
         str(status): {"description": PROBLEMS[status], "content": problem} for status in described.problems(rule)
     }
+    responses["default"] = {"description": "Another problem", "content": problem}
     found: dict[str, Any] = {
         "operationId": name,
         "summary": described.summary,
