@@ -127,17 +127,17 @@ def measure_commands(repeats: Iterable[int], results: Results) -> None:
 def groups(options: argparse.Namespace, shop: Workshop, sets: list[str]) -> Iterator[list[Round]]:
     """Yield the rounds that are measured together: repeats outermost, the variants in another order each time."""
     chosen = [variant for variant in EVERYTHING if variant.name in options.variants]
+    places = {(name, store): shop.inputs(name, store, chosen) for name in sets for store in options.stores}
     for repeat in range(options.repeats):
-        for name in sets:
-            for store in options.stores:
-                inputs = shop.inputs(name, store, chosen)
-                order = random.Random(f"{name} {store} {repeat}").sample(chosen, len(chosen))
-                yield [Round(shop, name, store, variant, repeat, inputs) for variant in order]
+        for (name, store), inputs in places.items():
+            order = random.Random(f"{name} {store} {repeat}").sample(chosen, len(chosen))
+            yield [Round(shop, name, store, variant, repeat, inputs) for variant in order]
 
 
 def missing(group: list[Round], results: Results) -> list[Record]:
     """Return the records, without figures, that rounds do not have yet."""
-    return [record for turn in group for event in turn.events() if not results.have([record := turn.expected(event)])]
+    expected = [turn.expected(event) for turn in group for event in turn.events()]
+    return [record for record in expected if not results.have([record])]
 
 
 def measure_builds(todo: list[list[Round]], results: Results) -> None:

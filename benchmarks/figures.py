@@ -128,9 +128,9 @@ def lines_of_set(figures: Figures, name: str, store: str) -> Iterator[Line]:
     if (ours := of("ours", "empty")) and (other := of("uv-multi-stage", "empty")):
         pair = zip(ours.records[0].layers, other.records[0].layers, strict=False)
         base = sum(size for size, _ in takewhile(lambda both: both[0] == both[1], pair))
-        image, packages = (cell.median(lambda record: sum(record.layers)) for cell in (ours, other))
-        told = f"{image / 1e6:.1f} MB; base {base / 1e6:.1f}, packages {(packages - base) / 1e6:.1f}"
-        yield Line(f"Image {where}: bytes, against base and packages", told, image / packages, 1.02)
+        image, theirs = (cell.median(lambda record: sum(record.layers)) for cell in (ours, other))
+        told = f"{image / 1e6:.1f} MB; base {base / 1e6:.1f}, packages {(theirs - base) / 1e6:.1f}"
+        yield Line(f"Image {where}: bytes, against base and packages", told, image / theirs, 1.02)
 
 
 def size_of(package: str, record: Record) -> float:

@@ -37,11 +37,12 @@ def prepare(variant: Variant, project: Path, lock: str, baseline: str, index_url
         variants.prepare(variant, project, lock, baseline, index_url)
         return
     variants.prepare(OURS, project, lock, baseline, index_url)
-    before = (project / OURS.dockerfile).read_text(encoding="utf-8")
-    after = CHANGES[variant](before) if variant in CHANGES else before
-    if variant in CHANGES and after == before:
-        raise BenchmarkError(f"{variant.name}: nothing in the Dockerfile to change; adapt benchmarks/trials.py")
-    write(project / variant.dockerfile, after)
+    text = (project / OURS.dockerfile).read_text(encoding="utf-8")
+    if change := CHANGES.get(variant):
+        before, text = text, change(text)
+        if text == before:
+            raise BenchmarkError(f"{variant.name}: nothing in the Dockerfile to change; adapt benchmarks/trials.py")
+    write(project / variant.dockerfile, text)
 
 
 def output_of(variant: Variant) -> str:

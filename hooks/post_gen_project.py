@@ -45,11 +45,13 @@ def main() -> int:
 def remove_files_of_other_answers() -> None:
     """Remove what FILES has for the answers that were not given, and the folders that are then empty."""
     for question, files in FILES.items():
-        for path, answers in files.items():
-            if ANSWERS[question] not in answers:
-                shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
-                with contextlib.suppress(OSError):  # there is more in the folder
-                    os.removedirs(Path(path).parent)
+        for path in (Path(name) for name, answers in files.items() if ANSWERS[question] not in answers):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+            with contextlib.suppress(OSError):  # there is more in the folder
+                os.removedirs(path.parent)
 
 
 def pins(name: str) -> list[str]:

@@ -11,7 +11,7 @@ as JSON. `make openapi` writes the description to openapi.json.
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, NamedTuple, get_origin, get_type_hints
 from urllib.parse import quote, urlencode
 
@@ -105,7 +105,7 @@ def operation(status: int = 200) -> Callable[[Callable[..., BaseModel | None]], 
 
 def read_query(model: Model) -> BaseModel:
     """Return the query string as a model. Raises InvalidRequest: it becomes a 422 problem that names each field."""
-    lists = {field.alias or name for name, field in model.model_fields.items() if get_origin(field.annotation) is list}
+    lists = list_fields(model)
     given = {name: values if name in lists else values[0] for name, values in request.args.lists()}
     if repeated := [name for name, values in request.args.lists() if len(values) > 1 and name not in lists]:
         raise InvalidRequest([FieldError(field=name, message="Give it once") for name in repeated])
@@ -113,6 +113,13 @@ def read_query(model: Model) -> BaseModel:
         return model.model_validate(given)
     except ValidationError as error:
         raise InvalidRequest(field_errors(error)) from None
+
+
+@cache
+def list_fields(model: Model) -> frozenset[str]:
+    """Return the names of the fields that a query string may repeat."""
+    fields = model.model_fields.items()
+    return frozenset(field.alias or name for name, field in fields if get_origin(field.annotation) is list)
 
 
 def read_body(model: Model) -> BaseModel:
@@ -177,7 +184,7 @@ def description(app: Flask) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for rule, described in rules:
         path = PATH_PARAMETER.sub(r"{\g<name>}", rule.rule)
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+        for method in methods_of(rule):
             paths.setdefault(path, {})[method.lower()] = describe(rule, method, described, references)
     return {
         "openapi": "3.1.0",
@@ -189,8 +196,7 @@ def description(app: Flask) -> dict[str, Any]:
 
 def describe(rule: Rule, method: str, described: Operation, references: dict[Any, Any]) -> dict[str, Any]:
     """Return the OpenAPI description of one operation."""
-    several = len((rule.methods or set()) - {"HEAD", "OPTIONS"}) > 1
-    name = rule.endpoint.replace(".", "_") + (f"_{method.lower()}" if several else "")
+    name = rule.endpoint.replace(".", "_") + (f"_{method.lower()}" if len(methods_of(rule)) > 1 else "")
     answer: dict[str, Any] = {"description": described.summary}
     if described.returns:
         answer["content"] = content("application/json", references[described.returns, "serialization"])
@@ -211,6 +217,11 @@ def describe(rule: Rule, method: str, described: Operation, references: dict[Any
         schema = references[described.body, "validation"]
         found["requestBody"] = {"required": True, "content": content("application/json", schema)}
     return found | {"responses": responses}
+
+
+def methods_of(rule: Rule) -> list[str]:
+    """Return the methods of a rule, but those that Flask adds."""
+    return sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
 
 
 def content(media_type: str, schema: object) -> dict[str, Any]:

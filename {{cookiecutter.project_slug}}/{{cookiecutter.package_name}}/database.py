@@ -65,7 +65,7 @@ def init_app(app: Flask) -> None:
 
 
 def connect(settings: Settings) -> Engine:
-    """Return a pool of connections: one for each thread, and none that a restarted database has forgotten."""
+    """Return a pool of connections: one for each thread{% if cookiecutter.database == "postgresql" %}, and none that a restarted database has forgotten{% endif %}."""
     url = settings.database_url.get_secret_value()
 {%- if cookiecutter.database == "sqlite" %}
     pool = create_engine(url, pool_size=settings.web_threads, connect_args={"timeout": 10})
@@ -153,9 +153,9 @@ def bring_up_to_date() -> str | None:
 def migrating() -> Iterator[Connection]:
     """Give a connection to migrate with. Whoever asks for another one waits until it is given back."""
 {%- if cookiecutter.database == "sqlite" %}
-    url = engine().url
-    pool = create_engine(url, poolclass=NullPool, connect_args={"timeout": PATIENCE})  # without foreign keys:
-    event.listen(pool, "connect", leave_transactions_to_sqlalchemy)  # a table that is copied is dropped
+    # Foreign keys stay off: a table that is changed is copied and dropped, and would take what refers to it along.
+    pool = create_engine(engine().url, poolclass=NullPool, connect_args={"timeout": PATIENCE})
+    event.listen(pool, "connect", leave_transactions_to_sqlalchemy)
     event.listen(pool, "begin", begin)
     use_write_ahead_log(pool)
     with pool.connect() as connection:

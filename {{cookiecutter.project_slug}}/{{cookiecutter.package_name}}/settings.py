@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         try:
             parsed = make_url(url.get_secret_value())
         except URL_ERRORS:
-            raise ValueError("this is no URL of a database; in a password, write @ as %40, / as %2F") from None
+            raise ValueError("this is no URL of a database; {% if cookiecutter.database == "sqlite" %}write it like sqlite:////data/service.db{% else %}in a password, write @ as %40, / as %2F{% endif %}") from None
 {%- if cookiecutter.database == "sqlite" %}
         if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.host or not parsed.database:
             raise ValueError("this is no SQLite file; write it like sqlite:////data/service.db")
