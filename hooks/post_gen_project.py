@@ -24,6 +24,7 @@ FILES = {
         "tests/test_database.py": ["sqlite", "postgresql"],
         "tests/test_notes.py": ["sqlite", "postgresql"],
     },
+    "error_tracking": {f"{PACKAGE}/sentry.py": ["sentry"], "tests/test_sentry.py": ["sentry"]},
 }
 
 

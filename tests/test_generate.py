@@ -38,6 +38,7 @@ TYPED = {
     "license": "BSD-3-Clause",
     "ci": "gitlab",
     "database": "sqlite",
+    "error_tracking": "sentry",
 }
 
 

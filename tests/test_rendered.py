@@ -230,6 +230,6 @@ def test_compose_accepts_its_file(matrix: dict[str, Project]) -> None:
     services = {"none": {"web"}, "sqlite": {"web", "migrate"}, "postgresql": {"web", "migrate", "database"}}
     for database, wanted in services.items():
         for text in TEXTS:
-            project = matrix[f"3.14-Proprietary-github-{database}-{text}"]
+            project = matrix[f"3.14-Proprietary-github-{database}-none-{text}"]
             result = project.run("docker", "compose", "config", "--format", "json")
             assert json.loads(result.stdout)["services"].keys() == wanted

@@ -71,7 +71,7 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
             locks = ("requirements/prod.txt", "requirements/dev.txt")
             project.run(*uv, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
 
-        venv = once(shared / f"service-{python}-{case['database']}", install)
+        venv = once(shared / f"service-{python}-{case['database']}-{case['error_tracking']}", install)
         for tool, *arguments in CHECKS:
             cache = str(shared / f"mypy-{python}")
             project.run(venv / "bin" / "python", "-m", tool, *arguments, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true")

@@ -1,7 +1,10 @@
 """How gunicorn serves the application in a container. Every value can be checked with: gunicorn --check-config"""
 
+import os
 from pathlib import Path
+from typing import Any
 
+from {{ cookiecutter.package_name }} import metrics
 from {{ cookiecutter.package_name }}.logs import log_config
 from {{ cookiecutter.package_name }}.settings import SettingsError, load_settings
 
@@ -11,7 +14,7 @@ except SettingsError as error:  # before any worker starts, and without a traceb
     raise SystemExit(f"The service cannot start.\n{error}") from None
 
 wsgi_app = "{{ cookiecutter.package_name }}:create_app()"
-bind = "0.0.0.0:8000"
+bind = ["0.0.0.0:8000", f"0.0.0.0:{metrics.PORT}"]
 
 worker_class = "gthread"
 workers = settings.web_concurrency
@@ -31,3 +34,10 @@ keepalive = 75  # seconds; longer than a load balancer keeps idle connections (u
 # The application logs its requests itself, with their ids.
 accesslog = None
 logconfig_dict = log_config(settings)
+
+
+def on_starting(server: Any) -> None:
+    """Begin to count."""
+    metrics.forget()
+    if metrics.FOLDER not in os.environ and settings.web_concurrency > 1:
+        server.log.warning("each worker has metrics of its own: set %s to a folder", metrics.FOLDER)

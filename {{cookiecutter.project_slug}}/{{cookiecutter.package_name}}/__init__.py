@@ -3,7 +3,26 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from {{ cookiecutter.package_name }} import api, {% if cookiecutter.database != "none" %}database, {% endif %}docs, errors, greetings, health, logs, {% if cookiecutter.database != "none" %}notes, {% endif %}pages
+from {{ cookiecutter.package_name }} import (
+    api,
+{%- if cookiecutter.database != "none" %}
+    database,
+{%- endif %}
+    docs,
+    errors,
+    greetings,
+    health,
+    logs,
+    metrics,
+{%- if cookiecutter.database != "none" %}
+    notes,
+{%- endif %}
+    pages,
+{%- if cookiecutter.error_tracking == "sentry" %}
+    sentry,
+{%- endif %}
+    tracing,
+)
 from {{ cookiecutter.package_name }}.settings import Settings, load_settings
 
 
@@ -27,6 +46,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
 
     logs.init_app(app)
+    metrics.init_app(app)
+{%- if cookiecutter.error_tracking == "sentry" %}
+    sentry.init_app(app)
+{%- endif %}
     errors.init_app(app)
     api.init_app(app)
 {%- if cookiecutter.database != "none" %}
@@ -39,4 +62,5 @@ def create_app(settings: Settings | None = None) -> Flask:
 {%- if cookiecutter.database != "none" %}
     app.register_blueprint(notes.blueprint)
 {%- endif %}
+    tracing.init_app(app)
     return app

@@ -1,5 +1,6 @@
-"""What the service calls itself, on its pages and wherever else people see it."""
+"""What the service calls itself, on its pages and wherever else it is seen."""
 
+SLUG = "{{ cookiecutter.project_slug }}"
 NAME = {{ cookiecutter.project_name | quote_python }}
 DESCRIPTION = {{ cookiecutter.description | quote_python }}
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
+from {{ cookiecutter.package_name }} import tracing
 from {{ cookiecutter.package_name }}.settings import Settings
 
 QUIET_ENDPOINTS = {"health.livez", "health.readyz"}
@@ -31,10 +32,13 @@ class RequestIdFilter(logging.Filter):
 
 def log_config(settings: Settings) -> dict[str, Any]:
     """Return the configuration for `logging.config.dictConfig` and for gunicorn."""
+    filters: dict[str, Any] = {"request_id": {"()": RequestIdFilter}}
+    if tracing.wanted():
+        filters["span"] = {"()": tracing.SpanFilter}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"request_id": {"()": RequestIdFilter}},
+        "filters": filters,
         "formatters": {
             "json": {
                 "()": "pythonjsonlogger.json.JsonFormatter",
@@ -48,7 +52,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "json" if settings.is_production else "text",
-                "filters": ["request_id"],
+                "filters": list(filters),
             }
         },
         "root": {"handlers": ["stderr"], "level": settings.log_level},

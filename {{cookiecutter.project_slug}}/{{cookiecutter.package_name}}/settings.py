@@ -3,7 +3,8 @@
 Without APP_ENV the service takes itself to be in production: what is forgotten must fail, not run open.
 """
 
-from typing import Literal
+{% if cookiecutter.error_tracking == "sentry" %}import re
+{% endif %}from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,6 +48,11 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = SecretStr(DEVELOPMENT_DATABASE)
     """Where the database is{% if cookiecutter.database == "sqlite" %}, like sqlite:////data/service.db{% else %}, like postgresql://user:password@host:5432/name{% endif %}."""
+{%- endif %}
+{%- if cookiecutter.error_tracking == "sentry" %}
+
+    sentry_dsn: SecretStr | None = None
+    """Where Sentry takes errors; nothing is sent without it."""
 {%- endif %}
 
     max_content_length: int = Field(default=1_048_576, gt=0)
@@ -103,6 +109,17 @@ class Settings(BaseSettings):
             raise ValueError("this is no PostgreSQL database; write it like postgresql://user:password@host:5432/name")
         return SecretStr(parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False))
 {%- endif %}
+{%- endif %}
+
+{%- if cookiecutter.error_tracking == "sentry" %}
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def refuse_what_is_no_dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        """Refuse what Sentry's library would only stumble over later."""
+        if dsn and not re.fullmatch(r"https?://[^/@]+@[^/]+/\S*\d+", dsn.get_secret_value()):
+            raise ValueError("this is no DSN; copy it from the settings of the project in Sentry")
+        return dsn
 {%- endif %}
 
     @field_validator("flask_debug")
