@@ -24,6 +24,14 @@ FILES = {
         "tests/test_database.py": ["sqlite", "postgresql"],
         "tests/test_notes.py": ["sqlite", "postgresql"],
     },
+    "background_jobs": {
+        f"{PACKAGE}/jobs.py": ["celery"],
+        f"{PACKAGE}/postcards.py": ["celery"],
+        f"{PACKAGE}/worker.py": ["celery"],
+        "tests/test_jobs.py": ["celery"],
+        "tests/test_postcards.py": ["celery"],
+        "tests/sample_jobs.py": ["celery"],
+    },
     "error_tracking": {f"{PACKAGE}/sentry.py": ["sentry"], "tests/test_sentry.py": ["sentry"]},
 }
 

@@ -38,6 +38,7 @@ TYPED = {
     "license": "BSD-3-Clause",
     "ci": "gitlab",
     "database": "sqlite",
+    "background_jobs": "celery",
     "error_tracking": "sentry",
 }
 

@@ -58,6 +58,7 @@ def test_choices_are_only_ever_appended() -> None:
     assert CHOICES["license"][:4] == ["Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause"]
     assert CHOICES["ci"][:3] == ["github", "gitlab", "none"]
     assert CHOICES["database"][:3] == ["none", "sqlite", "postgresql"]
+    assert CHOICES["background_jobs"][:2] == ["none", "celery"]
     assert CHOICES["error_tracking"][:2] == ["none", "sentry"]
 
 
@@ -71,7 +72,7 @@ def test_every_file_that_depends_on_an_answer_exists() -> None:
     name = "{{cookiecutter.package_name}}"
     (source,) = (path.read_text(encoding="utf-8") for path in HOOKS)
     exec(source.replace("{{ cookiecutter | embed }}", json.dumps(json.dumps({"package_name": name}))[1:-1]), hook)
-    assert hook["FILES"].keys() == {"ci", "database", "error_tracking"}
+    assert hook["FILES"].keys() == {"ci", "database", "background_jobs", "error_tracking"}
     for question, files in hook["FILES"].items():
         for path, answers in files.items():
             assert (SCAFFOLD / path).exists(), path

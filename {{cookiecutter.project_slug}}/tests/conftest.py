@@ -1,21 +1,30 @@
+{%- set servers = cookiecutter.database == "postgresql" or cookiecutter.background_jobs == "celery" -%}
 """Fixtures that every test may use."""
-{%- if cookiecutter.database == "postgresql" %}
-
+{% if servers %}
 import os
 import subprocess
 import time
-from collections.abc import Iterator
-from uuid import uuid4
+{%- endif %}
+{%- if servers or cookiecutter.database != "none" %}
+from collections.abc import {% if servers %}Callable, {% endif %}Iterator
+{%- endif %}
+{%- if servers %}
+from contextlib import contextmanager
 {%- endif %}
 {%- if cookiecutter.database == "sqlite" %}
-
-from collections.abc import Iterator
 from pathlib import Path
 {%- endif %}
-
+{%- if cookiecutter.database == "postgresql" %}
+from uuid import uuid4
+{%- endif %}
+{%- if servers or cookiecutter.database != "none" %}
+{% endif %}
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+{%- if cookiecutter.background_jobs == "celery" %}
+from redis import Redis, RedisError
+{%- endif %}
 {%- if cookiecutter.database == "postgresql" %}
 from sqlalchemy import URL, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -34,27 +43,38 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
 
-{% if cookiecutter.database == "none" %}
+
 @pytest.fixture
-def settings(empty_environment: None) -> Settings:
-    """Production settings: tests see what users see."""
-    return Settings(app_env="production", secret_key="0123456789abcdef0123456789abcdef", app_version="1.2.3")
-{%- elif cookiecutter.database == "sqlite" %}
-@pytest.fixture
-def settings(empty_environment: None, tmp_path: Path) -> Settings:
-    """Production settings: tests see what users see. The database has no tables yet."""
-    url = f"sqlite:///{tmp_path}/service.db"
-    key = "0123456789abcdef0123456789abcdef"
-    return Settings(app_env="production", app_version="1.2.3", database_url=url, secret_key=key)
-{%- else %}
-@pytest.fixture
-def settings(request: pytest.FixtureRequest, empty_environment: None) -> Settings:
-    """Production settings: tests see what users see. There is a database for tests that ask for `database`."""
-    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
-    url = request.getfixturevalue("empty_database") if "database" in request.fixturenames else nowhere
-    key = "0123456789abcdef0123456789abcdef"
-    return Settings(app_env="production", app_version="1.2.3", database_url=url, secret_key=key)
+def settings(
+{%- if servers %}request: pytest.FixtureRequest, {% endif %}empty_environment: None
+{%- if cookiecutter.database == "sqlite" %}, tmp_path: Path{% endif -%}
+) -> Settings:
+    """Production settings: tests see what users see.
+{%- if cookiecutter.database == "sqlite" %} The database has no tables yet.{% endif %}
+{%- if servers %} There is a server for tests that ask for one.{% endif %}"""
+{%- if cookiecutter.database == "sqlite" %}
+    database_url = f"sqlite:///{tmp_path}/service.db"
+{%- elif cookiecutter.database == "postgresql" %}
+    database_url = "postgresql://nobody@127.0.0.1:1/nothing"
+    if "database" in request.fixturenames:
+        database_url = request.getfixturevalue("empty_database")
 {%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+    redis_url = "redis://127.0.0.1:1/0"
+    if "redis_server" in request.fixturenames:
+        redis_url = request.getfixturevalue("redis_server")
+{%- endif %}
+    return Settings(
+        app_env="production",
+        app_version="1.2.3",
+{%- if cookiecutter.database != "none" %}
+        database_url=database_url,
+{%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+        redis_url=redis_url,
+{%- endif %}
+        secret_key="0123456789abcdef0123456789abcdef",
+    )
 
 
 @pytest.fixture
@@ -86,54 +106,85 @@ def database(app: Flask) -> None:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[URL]:
-    """A PostgreSQL server: the one of TEST_DATABASE_URL, else one in a container. Without both the test is skipped."""
+def postgresql() -> Iterator[URL]:
+    """A PostgreSQL server: the one of TEST_DATABASE_URL, else one in a container."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
+
+    def url(port: int) -> URL:
+        return URL.create("postgresql+psycopg", "postgres", "postgres", "127.0.0.1", port, "postgres")
+
+    def try_it(port: int) -> None:
+        create_engine(url(port), poolclass=NullPool).connect().close()
+
+    with container("--env POSTGRES_PASSWORD=postgres postgres:17", 5432, try_it, OperationalError) as port:
+        yield url(port)
+
+
+@pytest.fixture
+def empty_database(postgresql: URL) -> Iterator[str]:
+    """The URL of a database without tables, for one test."""
+    name = f"test_{uuid4().hex}"
+    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield postgresql.set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+{%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[str]:
+    """The URL of a Redis: TEST_REDIS_URL, which the tests empty, else one in a container."""
+    if given := os.environ.get("TEST_REDIS_URL"):
+        yield given
+        return
+
+    def try_it(port: int) -> None:
+        Redis(port=port).ping()
+
+    with container("redis:8", 6379, try_it, RedisError) as port:
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture
+def redis_server(redis: str) -> str:
+    """The URL of a Redis that holds nothing, for one test."""
+    Redis.from_url(redis).flushdb()
+    return redis
+{%- endif %}
+{%- if servers %}
+
+
+@contextmanager
+def container(run: str, port: int, try_it: Callable[[int], None], not_yet: type[Exception]) -> Iterator[int]:
+    """Run a server, and give the port of this machine at which it answers. Without an engine the test is skipped."""
     try:
         docker("version")
     except subprocess.CalledProcessError:
         if "CI" in os.environ:  # a pipeline must not pass without these tests
             raise
-        pytest.skip("there is neither TEST_DATABASE_URL nor a Docker engine")
-    container = docker("run --detach --env POSTGRES_PASSWORD=postgres --publish 127.0.0.1::5432 postgres:17")
+        pytest.skip("there is neither a TEST_..._URL nor a Docker engine")
+    server = docker(f"run --detach --publish 127.0.0.1::{port} {run}")
     try:
-        port = int(docker(f"port {container} 5432").rpartition(":")[2])
-        url = URL.create("postgresql+psycopg", "postgres", "postgres", "127.0.0.1", port, "postgres")
-        wait_for(url)
-        yield url
+        published = int(docker(f"port {server} {port}").rpartition(":")[2])
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                try_it(published)
+                break
+            except not_yet:
+                assert time.monotonic() < deadline, docker(f"logs {server}")
+                time.sleep(0.2)
+        yield published
     finally:
-        docker(f"rm --force --volumes {container}")
-
-
-@pytest.fixture
-def empty_database(server: URL) -> Iterator[str]:
-    """The URL of a database without tables, for one test."""
-    name = f"test_{uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        yield server.set(database=name).render_as_string(hide_password=False)
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+        docker(f"rm --force --volumes {server}")
 
 
 def docker(command: str) -> str:
     """Return what a docker command prints. Raises CalledProcessError, also where there is no such command."""
     return subprocess.run(f"docker {command}", shell=True, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def wait_for(url: URL, seconds: float = 60) -> None:
-    """Wait until a server answers."""
-    server = create_engine(url, poolclass=NullPool)
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            server.connect().close()
-            return
-        except OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 {%- endif %}

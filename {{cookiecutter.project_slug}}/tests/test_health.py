@@ -1,4 +1,4 @@
-{% if cookiecutter.database != "none" %}import pytest
+{% if cookiecutter.database != "none" or cookiecutter.background_jobs == "celery" %}import pytest
 {% endif %}from flask import Flask
 from flask.testing import FlaskClient
 
@@ -9,11 +9,13 @@ def test_livez_answers(client: FlaskClient) -> None:
     assert client.get("/livez").json == {"status": "alive"}
 
 
-{% if cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% if cookiecutter.database != "none" and cookiecutter.background_jobs == "celery" %}@pytest.mark.usefixtures("database", "redis_server")
+{% elif cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% elif cookiecutter.background_jobs == "celery" %}@pytest.mark.usefixtures("redis_server")
 {% endif %}def test_readyz_answers_when_every_check_passes(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         add_check("queue", lambda: None)
-    assert client.get("/readyz").json == {"status": "ready", "checks": [{% if cookiecutter.database != "none" %}"database", {% endif %}"queue"]}
+    assert client.get("/readyz").json == {"status": "ready", "checks": [{% if cookiecutter.database != "none" %}"database", {% endif %}{% if cookiecutter.background_jobs == "celery" %}"redis", {% endif %}"queue"]}
 
 
 def test_readyz_names_what_fails_and_keeps_the_reason_to_the_logs(app: Flask, client: FlaskClient) -> None:

@@ -23,7 +23,9 @@ def test_an_unfit_request_id_is_replaced(settings: Settings, given: str) -> None
     assert len(response.headers["X-Request-ID"]) == 32
 
 
-{% if cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% if cookiecutter.database != "none" and cookiecutter.background_jobs == "celery" %}@pytest.mark.usefixtures("database", "redis_server")
+{% elif cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% elif cookiecutter.background_jobs == "celery" %}@pytest.mark.usefixtures("redis_server")
 {% endif %}def test_probes_do_not_fill_the_log(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     app = create_app(settings)
     client = app.test_client()

@@ -36,6 +36,9 @@ def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 {%- if cookiecutter.database != "none" %}
         "DATABASE_URL",
 {%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+        "REDIS_URL",
+{%- endif %}
         "WEB_CONCURRENCY",
     ]
 
@@ -48,6 +51,9 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("DATABASE_URL", "sqlite:////data/service.db")
 {%- elif cookiecutter.database == "postgresql" %}
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:password@db/service")
+{%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+    monkeypatch.setenv("REDIS_URL", "rediss://:password@redis:6379/0")
 {%- endif %}
     settings = load_settings()
     assert (settings.app_version, settings.trusted_proxies) == ("2026.1", 1)

@@ -49,6 +49,9 @@ def run(code: str, **variables: str) -> tuple[str, str]:
 {%- elif cookiecutter.database == "postgresql" %}
     environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
 {%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+    environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
+{%- endif %}
     command = [sys.executable, "-c", CLIENT + code]
     result = subprocess.run(command, env=environment | variables, capture_output=True, text=True, check=True)
     return result.stdout, result.stderr

@@ -12,12 +12,18 @@ from {{ cookiecutter.package_name }} import (
     errors,
     greetings,
     health,
+{%- if cookiecutter.background_jobs == "celery" %}
+    jobs,
+{%- endif %}
     logs,
     metrics,
 {%- if cookiecutter.database != "none" %}
     notes,
 {%- endif %}
     pages,
+{%- if cookiecutter.background_jobs == "celery" %}
+    postcards,
+{%- endif %}
 {%- if cookiecutter.error_tracking == "sentry" %}
     sentry,
 {%- endif %}
@@ -55,12 +61,18 @@ def create_app(settings: Settings | None = None) -> Flask:
 {%- if cookiecutter.database != "none" %}
     database.init_app(app)
 {%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+    jobs.init_app(app)
+{%- endif %}
     app.register_blueprint(health.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(greetings.blueprint)
 {%- if cookiecutter.database != "none" %}
     app.register_blueprint(notes.blueprint)
+{%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+    app.register_blueprint(postcards.blueprint)
 {%- endif %}
     tracing.init_app(app)
     return app

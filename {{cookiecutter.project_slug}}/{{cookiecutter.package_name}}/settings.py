@@ -3,7 +3,7 @@
 Without APP_ENV the service takes itself to be in production: what is forgotten must fail, not run open.
 """
 
-{% if cookiecutter.error_tracking == "sentry" %}import re
+{% if cookiecutter.background_jobs == "celery" or cookiecutter.error_tracking == "sentry" %}import re
 {% endif %}from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -21,6 +21,9 @@ URL_ERRORS = (ArgumentError, ValueError)  # of make_url
 DEVELOPMENT_DATABASE = "sqlite:///development.db"
 {%- elif cookiecutter.database == "postgresql" %}
 DEVELOPMENT_DATABASE = "postgresql://postgres:postgres@localhost:5432/postgres"
+{%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+DEVELOPMENT_REDIS = "redis://localhost:6379/0"
 {%- endif %}
 
 
@@ -48,6 +51,17 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = SecretStr(DEVELOPMENT_DATABASE)
     """Where the database is{% if cookiecutter.database == "sqlite" %}, like sqlite:////data/service.db{% else %}, like postgresql://user:password@host:5432/name{% endif %}."""
+{%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+
+    redis_url: SecretStr = SecretStr(DEVELOPMENT_REDIS)
+    """Where Redis is, which keeps the jobs, like redis://:password@host:6379/0."""
+
+    job_timeout: int = Field(default=60, gt=0)
+    """After how many seconds a job is stopped."""
+
+    job_concurrency: int = Field(default=2, ge=1)
+    """How many jobs a worker runs at once."""
 {%- endif %}
 {%- if cookiecutter.error_tracking == "sentry" %}
 
@@ -111,6 +125,18 @@ class Settings(BaseSettings):
 {%- endif %}
 {%- endif %}
 
+{%- if cookiecutter.background_jobs == "celery" %}
+
+    @field_validator("redis_url")
+    @classmethod
+    def refuse_what_is_no_redis(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuse what is no URL of Redis, and in production the one for development."""
+        if in_production(info) and url.get_secret_value() == DEVELOPMENT_REDIS:
+            raise ValueError("production needs a Redis of its own, like redis://:password@host:6379/0")
+        if not re.fullmatch(r"rediss?://\S+", url.get_secret_value()):
+            raise ValueError("this is no URL of Redis; write it like redis://:password@host:6379/0")
+        return url
+{%- endif %}
 {%- if cookiecutter.error_tracking == "sentry" %}
 
     @field_validator("sentry_dsn")

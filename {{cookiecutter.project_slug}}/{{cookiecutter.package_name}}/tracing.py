@@ -26,12 +26,18 @@ def wanted() -> bool:
 def init_app(app: Flask) -> None:
     """Trace every request but those of probes, when that is wanted."""
     if wanted():
+{%- if cookiecutter.background_jobs == "celery" %}
+        from opentelemetry.instrumentation.celery import CeleryInstrumentor
+{%- endif %}
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
         begin(app.config["SETTINGS"].app_version)
         FlaskInstrumentor().instrument_app(app, excluded_urls="livez$,readyz$")  # type: ignore[no-untyped-call]
 {%- if cookiecutter.database != "none" %}
         trace_statements(app.extensions["database"])
+{%- endif %}
+{%- if cookiecutter.background_jobs == "celery" %}
+        CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]
 {%- endif %}
 
 

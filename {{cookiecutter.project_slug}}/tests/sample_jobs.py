@@ -1,0 +1,30 @@
+"""Jobs for the tests: `celery --app tests.sample_jobs worker` runs them."""
+
+import os
+import time
+
+import redis
+from celery import shared_task
+
+from {{ cookiecutter.package_name }} import jobs
+
+jobs.LONGEST_PAUSE = 1  # the tests are in a hurry
+
+from {{ cookiecutter.package_name }}.worker import app  # noqa: E402, F401
+
+
+@shared_task
+def wait_for_go(name: str) -> None:
+    """Tell which process runs the job, wait for permission to end, and tell that it has ended."""
+    jobs.store().rpush("began", os.getpid())
+    while not jobs.store().exists("go"):
+        time.sleep(0.05)
+    jobs.store().rpush("ended", name)
+
+
+@shared_task
+def fail_twice(name: str) -> None:
+    """Lose the connection twice, then end."""
+    if jobs.store().incr("tries") < 3:
+        raise redis.ConnectionError
+    jobs.store().rpush("ended", name)

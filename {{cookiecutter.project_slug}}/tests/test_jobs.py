@@ -1,0 +1,106 @@
+"""Real workers, killed in the middle of a job."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from redis import Redis
+
+from {{ cookiecutter.package_name }}.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("redis_server")
+
+
+def enqueue(app: Flask, job: str, name: str) -> None:
+    """Hand one of the sample jobs to whoever runs them."""
+    app.extensions["celery"].send_task(f"tests.sample_jobs.{job}", [name])
+
+
+@pytest.fixture
+def kept(app: Flask) -> Redis:
+    """What the jobs leave in Redis."""
+    found: Redis = app.extensions["redis"]
+    return found
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """What the workers say."""
+    return tmp_path / "worker.log"
+
+
+@contextmanager
+def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker; end it with everything it has started."""
+    values = settings.model_dump(exclude_none=True)
+    secrets = {name: value.get_secret_value() for name, value in values.items() if hasattr(value, "get_secret_value")}
+    variables = {name.upper(): str(value) for name, value in (values | secrets).items()} | {"JOB_TIMEOUT": "2"}
+    command = [sys.executable, "-m", "celery", "--app", "tests.sample_jobs", "worker"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, env=os.environ | variables, stderr=output, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until(condition: Callable[[], bool], log: Path, seconds: float = 60) -> None:
+    """Wait until something is so, with the log of the workers as the message when it never is."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+        time.sleep(0.05)
+
+
+def test_a_job_whose_process_is_killed_runs_again(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    enqueue(app, "wait_for_go", "a")
+    with worker(settings, log):
+        wait_until(lambda: kept.llen("began") == 1, log)
+        os.kill(int(kept.lrange("began", 0, 0)[0]), signal.SIGKILL)
+        kept.set("go", 1)
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
+    assert kept.llen("began") == 2
+
+
+def test_jobs_of_a_worker_that_is_killed_are_run_by_another(
+    app: Flask, kept: Redis, settings: Settings, log: Path
+) -> None:
+    for name in "abcd":
+        enqueue(app, "wait_for_go", name)
+    with worker(settings, log):
+        wait_until(lambda: kept.llen("began") == 2, log)
+    kept.set("go", 1)
+    with worker(settings, log):
+        wait_until(lambda: kept.llen("ended") == 4, log)
+        wait_until(lambda: not kept.exists("unacked"), log)
+    assert set(kept.lrange("ended", 0, -1)) == set("abcd")
+
+
+def test_a_worker_that_is_told_to_stop_ends_its_job_first(
+    app: Flask, kept: Redis, settings: Settings, log: Path
+) -> None:
+    enqueue(app, "wait_for_go", "a")
+    with worker(settings, log) as process:
+        wait_until(lambda: kept.llen("began") == 1, log)
+        process.terminate()
+        time.sleep(0.2)
+        kept.set("go", 1)
+        assert process.wait(timeout=60) == 0
+    assert kept.lrange("ended", 0, -1) == ["a"]
+    assert kept.llen("celery") == 0
+
+
+def test_a_job_that_fails_for_a_while_is_retried(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    enqueue(app, "fail_twice", "a")
+    with worker(settings, log):
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
+    assert kept.get("tries") == "3"

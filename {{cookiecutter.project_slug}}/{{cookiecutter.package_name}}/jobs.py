@@ -1,0 +1,114 @@
+"""Jobs that outlive a request: Redis keeps them, `celery --app {{ cookiecutter.package_name }}.worker worker` runs them.
+
+A job is acknowledged when it has ended, not when it begins: one whose worker dies runs again. So a job has to bear
+being run twice, and what can fail for a while is retried.
+"""
+
+import logging
+from typing import Any
+
+import redis
+from celery import Celery, Task
+from celery.signals import before_task_publish, task_postrun, task_prerun
+from flask import Flask, Response, current_app
+from kombu.exceptions import OperationalError
+from werkzeug.exceptions import ServiceUnavailable
+
+from {{ cookiecutter.package_name }}.errors import problem
+from {{ cookiecutter.package_name }}.health import add_check
+from {{ cookiecutter.package_name }}.logs import request_id
+from {{ cookiecutter.package_name }}.settings import Settings
+
+LONGEST_PAUSE = 30
+"""Seconds between two tries of a job, at most."""
+
+logger = logging.getLogger(__name__)
+
+
+def init_app(app: Flask) -> None:
+    """Set up Celery and a connection to Redis, and make readiness depend on it."""
+    settings: Settings = app.config["SETTINGS"]
+    url = settings.redis_url.get_secret_value()
+    app.extensions["celery"] = make_celery(app, settings)
+    app.extensions["redis"] = redis.Redis.from_url(
+        url, decode_responses=True, socket_timeout=5, socket_connect_timeout=5
+    )
+    app.register_error_handler(redis.RedisError, unavailable)
+    app.register_error_handler(OperationalError, unavailable)
+    with app.app_context():
+        add_check("redis", ping)
+
+
+def ping() -> None:
+    """Raise a RedisError when Redis does not answer."""
+    store().ping()
+
+
+def unavailable(_error: Exception) -> Response:
+    """Return the answer to a request that needed Redis, which did not answer."""
+    logger.exception("Redis failed")
+    return problem(ServiceUnavailable("What this needs does not answer; try again later."))
+
+
+def make_celery(app: Flask, settings: Settings) -> Celery:
+    """Return Celery for the jobs of the application."""
+
+    class Job(Task[..., Any]):
+        """A task that runs in the application's context, and is retried while Redis does not answer."""
+
+        autoretry_for = (redis.ConnectionError, redis.TimeoutError)
+        retry_backoff = True
+        retry_backoff_max = LONGEST_PAUSE
+        max_retries = 10
+
+        def __call__(self, *args: object, **kwargs: object) -> object:
+            with app.app_context():
+                return super().__call__(*args, **kwargs)
+
+    celery: Celery = Celery(app.import_name, task_cls=Job)
+    celery.conf.update(
+        broker_url=settings.redis_url.get_secret_value(),
+        broker_connection_retry_on_startup=True,
+        # Redis gives a job to another worker when none has ended it for so long: more than it may take.
+        broker_transport_options={
+            "visibility_timeout": 2 * settings.job_timeout + LONGEST_PAUSE,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 5,
+        },
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_publish_retry_policy={"max_retries": 1},
+        task_time_limit=settings.job_timeout,
+        worker_concurrency=settings.job_concurrency,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_soft_shutdown_timeout=25,
+    )
+    celery.set_default()
+    return celery
+
+
+def store() -> redis.Redis:
+    """Return the connection to Redis of the current application."""
+    found: redis.Redis = current_app.extensions["redis"]
+    return found
+
+
+@before_task_publish.connect
+def send_request_id(headers: dict[str, Any], **_: object) -> None:
+    """Let a job know the request that ordered it."""
+    headers["request_id"] = request_id.get()
+
+
+@task_prerun.connect
+def take_request_id(task: Task[..., Any], **_: object) -> None:
+    """Put the id of that request into what the job logs."""
+    request_id.set(getattr(task.request, "request_id", None))
+
+
+@task_postrun.connect
+def forget_request_id(**_: object) -> None:
+    """Forget it when the job has ended."""
+    request_id.set(None)

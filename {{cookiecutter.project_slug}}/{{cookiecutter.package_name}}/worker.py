@@ -1,0 +1,22 @@
+"""What runs the jobs: `celery --app {{ cookiecutter.package_name }}.worker worker`."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from {{ cookiecutter.package_name }} import create_app
+from {{ cookiecutter.package_name }}.settings import SettingsError
+
+
+@setup_logging.connect
+def keep_our_logging(**_: Any) -> None:
+    """Keep Celery from setting up its own."""
+
+
+try:
+    flask = create_app()
+except SettingsError as error:  # without a traceback
+    raise SystemExit(f"The worker cannot start.\n{error}") from None
+
+app: Celery = flask.extensions["celery"]
