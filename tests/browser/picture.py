@@ -1,6 +1,6 @@
 """Runs in the browser's container: writes a picture of a page, a PNG, to its standard output.
 
-The arguments are the URL of the page, and "light" or "dark".
+The arguments are the address of the service, the path of the page, and "light" or "dark".
 """
 
 import sys
@@ -13,11 +13,11 @@ SCALE = 1.25  # the picture is 1200 pixels wide
 
 
 def main() -> None:
-    url, scheme = sys.argv[1:]
+    address, path, scheme = sys.argv[1:]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE, color_scheme=scheme)
-        page.goto(url, wait_until="networkidle")
+        page.goto(address + path, wait_until="networkidle")
         sys.stdout.buffer.write(page.screenshot())
 
 

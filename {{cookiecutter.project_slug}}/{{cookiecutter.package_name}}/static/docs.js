@@ -7,6 +7,7 @@ SwaggerUIBundle({
   url: document.currentScript.dataset.url,
   dom_id: "#docs",
   deepLinking: true,
+  syntaxHighlight: { theme: "arta" }, // the default writes numbers too faintly
   // People who jump from landmark to landmark would miss what the API is.
   onComplete: () => document.querySelector(".information-container").setAttribute("role", "banner"),
 });
