@@ -39,6 +39,10 @@ lint: .venv/installed ## check style, formatting and types of the template's own
 locks: .venv/installed ## renew the locks that the template ships, and its own
 	$(BIN)/python scripts/renew_locks.py
 
+.PHONY: screenshots
+screenshots: .venv/installed ## renew the pictures of the README, in the browser of the tests; needs Docker
+	$(BIN)/python -m scripts.screenshots
+
 .PHONY: bench
 bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,8 +1,8 @@
 """Renews the locks that the template ships: `make locks`.
 
 Writes locks/X.Y.txt for every Python of cookiecutter.json, each a superset for all answers;
-locks/import-names.txt, the module names that a package must not take; and requirements.txt, what the
-template itself is made and tested with. uv resolves, because it can do so for a Python that is not on this
+locks/import-names.txt, the module names that a package must not take; requirements.txt, what the template
+itself is made and tested with; and tests/browser/requirements.txt, what drives its browser. uv resolves, because it can do so for a Python that is not on this
 machine. Everything is resolved before the first file is replaced.
 """
 
@@ -54,6 +54,10 @@ def main() -> int:
         print("resolving what the template is made with ...", flush=True)
         texts[ROOT / "requirements.txt"] = uv(
             *RESOLVE, "--universal", "--python-version", min(pythons, key=minor), "requirements.in"
+        )
+        browser = "tests/browser/requirements"  # for the Python of its Dockerfile
+        texts[ROOT / f"{browser}.txt"] = uv(
+            *RESOLVE, "--python-version", "3.13", "--python-platform", "linux", f"{browser}.in"
         )
 
     for path, text in texts.items():

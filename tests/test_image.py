@@ -259,6 +259,7 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
         "pyproject.toml",
         *(f"flask_service/{name}.py" for name in modules),
         "flask_service/py.typed",
+        "flask_service/static/docs.css",
         "flask_service/static/docs.js",
         "flask_service/static/icon.svg",
         "flask_service/static/style.css",

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,16 @@ def test_every_question_and_every_choice_is_asked_in_plain_words() -> None:
         assert " " in question, f"{name}: ask a question"
         labels = prompt.values() if name in CHOICES else [prompt]
         assert all("_" not in label and "[" not in label for label in labels), name  # rich reads [x] as a style
+
+
+def test_every_picture_of_the_readme_is_there_and_small() -> None:
+    pictures = re.findall(r'(?:src|srcset)="([^"]+\.png)"', (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert sorted(pictures) == sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/screenshots/*"))
+    for picture in pictures:
+        data = (ROOT / picture).read_bytes()
+        assert data.startswith(b"\x89PNG\r\n\x1a\n"), picture
+        assert len(data) < 150_000, picture
+        assert struct.unpack(">II", data[16:24]) == (1200, 750), picture
 
 
 def test_choices_are_only_ever_appended() -> None:
