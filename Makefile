@@ -43,4 +43,4 @@ locks: .venv/installed ## renew the locks that the template ships, and its own
 bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen
 	$(BIN)/python -m benchmarks $(ARGS)
 
-CODE := benchmarks hooks local_extensions scripts tests
+CODE := benchmarks hooks local_extensions scripts templates tests

@@ -81,7 +81,9 @@ def pipfile_entry(requirement: str) -> str:
     name, extras, version = match.groups()
     entry = f'"{version or "*"}"'
     if extras:
-        entry = f'{{extras = [{", ".join(json.dumps(extra.strip()) for extra in extras.split(","))}], version = {entry}}}'
+        entry = (
+            f"{{extras = [{', '.join(json.dumps(extra.strip()) for extra in extras.split(','))}], version = {entry}}}"
+        )
     return f"{name} = {entry}"
 
 

@@ -134,7 +134,7 @@ def test_when_one_lock_cannot_be_replaced_none_is(bake: Bake) -> None:
     before = requirements(project)
     target = project.path / "requirements" / "dev.txt"
     with mounted(target, "--bind", str(target)), pytest.raises(OSError, match="busy"):  # nothing can be renamed onto it
-        tool.publish({"prod.txt": "new==1\n", "dev.txt": "new==1\n"})
+        tool.publish({"requirements/prod.txt": "new==1\n", "requirements/dev.txt": "new==1\n"})
     assert requirements(project) == before
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

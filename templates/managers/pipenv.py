@@ -33,18 +33,26 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> 
     """Bring Pipfile.lock and requirements/ below `work` up to date; for a check, only requirements/."""
     if action == "upgrade":
         run("resolving Pipfile", "-m", "pipenv", "lock")
-    else:
-        try:
-            run("checking Pipfile.lock", "-m", "pipenv", "verify")
-        except RuntimeError:
-            if action == "check":
-                raise
-            lock_anew(run, work, pins)
+    elif action == "check":
+        run("checking Pipfile.lock", "-m", "pipenv", "verify")
+    elif not fits(run, work):
+        lock_anew(run, work, pins)
     if action != "compile":
         files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
         options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
         run("resolving tools.in", "-m", "uv", "pip", "compile", *options, *files)
     run("writing requirements/*.txt", __file__)
+
+
+def fits(run: Callable[..., None], work: Path) -> bool:
+    """Return whether there is a Pipfile.lock, made from this Pipfile."""
+    if not (work / LOCK).exists():
+        return False
+    try:
+        run("checking Pipfile.lock", "-m", "pipenv", "verify")
+    except RuntimeError:
+        return False
+    return True
 
 
 def lock_anew(run: Callable[..., None], work: Path, pins: list[str]) -> None:
