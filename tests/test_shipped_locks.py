@@ -151,7 +151,7 @@ def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(bake: Bake, tooled:
     (tooled.path / ".cache").rename(project.path / ".cache")
     names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt", "requirements/baseline.txt"]
     before = {name: project.read(name) for name in names}
-    code = "import lock; lock.run_here(lock.tools_venv(''), lock.PROJECT, 'everything')"
+    code = "import lock; lock.run_here(lock.tools_venv('', lock.current('requirements/tools.txt')), lock.PROJECT, '')"
     project.run(sys.executable, "-Bc", code, PYTHONPATH="tools")
     project.run(sys.executable, "tools/lock.py", "rebaseline", LAYERCAKE_LOCK="require")
     assert {name: project.read(name) for name in names} == before

@@ -110,7 +110,7 @@ def check() -> None:
         found += [f"has other hashes for {pin}" for pin in now if wanted.get(pin, now[pin]) != now[pin]]
         if found:
             found[4:] = [f"and {len(found) - 4} more"] if len(found) > 4 else []
-            target = "upgrade" if name.endswith("tools.txt") else "lock"
+            target = "upgrade" if name.endswith("tools.txt") and not foreign_tools() else "lock"
             raise LockError(f"{name} is stale: it {', '.join(found)}; run `make {target}`")
     say("the locks are what the service asks for.")
 
@@ -128,14 +128,17 @@ def report_delta() -> None:
 
 def compile_locks(action: str) -> dict[str, str]:
     """Return the text of each lock that compile, upgrade or check needs; the project is not touched."""
-    names = [f"requirements/{name}.txt" for name in ("prod", "dev", *(["tools"] if action != "compile" else []))]
+    names = ["requirements/prod.txt", "requirements/dev.txt"]
+    names += ["requirements/tools.txt"] if action != "compile" or foreign_tools() else []
     names += [manager.LOCK] if manager.LOCK and action != "check" else []
     with scratch_folder() as work:
         shutil.copytree(REQUIREMENTS, work / "requirements")
         for name in filter(lambda name: name and (PROJECT / name).exists(), (*manager.MANIFESTS, manager.LOCK)):
             shutil.copy(PROJECT / name, work / name)
         if interpreter := find_interpreter():
-            run_here(tools_venv(interpreter), work, action)
+            if foreign_tools():
+                lock_tools(interpreter, work)
+            run_here(tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8")), work, action)
         elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
             run_in_docker(work, action)
         else:
@@ -176,23 +179,39 @@ def succeeds(*command: str) -> bool:
         return False
 
 
-def tools_venv(interpreter: str) -> str:
-    """Return the Python of a venv with what requirements/tools.txt lists, making it when needed."""
-    tools = (REQUIREMENTS / "tools.txt").read_text(encoding="utf-8")
+def foreign_tools() -> bool:
+    """Return whether tools.in asks for more than tools.txt has: somebody has switched the dependency manager."""
+    asked = re.findall(r"(?m)^[\w-]+", current("requirements/tools.in"))
+    return not all(re.search(rf"(?m)^{name}==", current("requirements/tools.txt")) for name in asked)
+
+
+def lock_tools(interpreter: str, work: Path) -> None:
+    """Lock tools.in below `work` with the uv that is in tools.txt, whichever dependency manager that is for."""
+    found = re.search(r"(?m)^uv==.*\n([ \t].*\n)*", current("requirements/tools.txt"))
+    if not found:
+        raise LockError("requirements/tools.txt is not there or does not pin uv; restore it")
+    python = tools_venv(interpreter, found[0], "uv", unused="")
+    options = ["--python-platform", "linux", "--generate-hashes", "--output-file", "tools.txt", "tools.in"]
+    step("resolving tools.in", [python, "-I", "-m", "uv", "pip", "compile", *options], cwd=work / "requirements")
+
+
+def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unused: str = manager.UNUSED) -> str:
+    """Return the Python of a venv with what a lock of tools lists, making it when needed."""
+    tools = re.sub(rf"(?m)^({unused})==.*\n([ \t].*\n)*", "", tools)
     venv = CACHE / f"tools-{hashlib.sha256(f'{PYTHON}{tools}'.encode()).hexdigest()[:12]}"
     bin_python = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    works = (str(venv / bin_python), "-I", "-c", f"import {manager.MODULE}")
+    works = (str(venv / bin_python), "-I", "-c", f"import {module}")
     if not succeeds(*works):
         with scratch_folder() as work:
             new, python, listed = work / "venv", str(work / "venv" / bin_python), work / "tools.txt"
-            listed.write_text(re.sub(rf"(?m)^({manager.UNUSED})==.*\n([ \t].*\n)*", "", tools), encoding="utf-8")
+            listed.write_text(tools, encoding="utf-8")
             if succeeds(interpreter, "-I", "-c", "import pip"):  # saves installing one
                 without, pip = ["--without-pip"], [interpreter, "-I", "-m", "pip", "--python", python]
             else:
                 without, pip = [], [python, "-I", "-m", "pip"]
             step(f"making a venv with Python {PYTHON}", [interpreter, "-I", "-m", "venv", *without, str(new)])
             options = ["--no-compile", "--no-deps", "--require-hashes", "--requirement", str(listed)]
-            step(f"installing {manager.NAME}", [*pip, "install", *options])
+            step(f"installing {manager.NAME if module == manager.MODULE else module}", [*pip, "install", *options])
             try:
                 new.rename(venv)
             except OSError:  # there is one: another run was faster, or it is broken, as when its Python is gone
