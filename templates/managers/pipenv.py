@@ -91,7 +91,9 @@ def requirements(packages: dict[str, dict[str, Any]]) -> str:
     for name, package in sorted(packages.items()):
         if "markers" not in package or Marker(package["markers"]).evaluate():
             hashes = sorted(f"--hash={value}" for value in package.get("hashes", []))
-            text += " \\\n    ".join([f"{name}{package.get('version', '')}", *hashes]) + "\n"
+            wheel = Path(package.get("file", "")).name.split("-")  # of a file of this project
+            version = package.get("version") or (f"=={wheel[1]}" if wheel[-1].endswith(".whl") else "")
+            text += " \\\n    ".join([f"{name}{version}", *hashes]) + "\n"
     return text
 
 

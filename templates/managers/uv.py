@@ -64,6 +64,8 @@ def settle(exported: str) -> str:
     for block in re.findall(r"(?m)^\S.*(?:\n .*)*", exported):
         requirement, *hashes = re.split(r" \\\n +", block)
         pin, _, marker = requirement.partition(" ; ")
+        if wheel := re.fullmatch(r".*/([^/-]+)-([^/-]+)-[^/]+\.whl", pin):  # a file of this project
+            pin = f"{wheel[1].replace('_', '-')}=={wheel[2]}"
         if not marker or Marker(marker).evaluate(here):
             text += " \\\n    ".join([re.sub(r"\[.*\]", "", pin), *sorted(hashes)]) + "\n"
     return text

@@ -47,7 +47,7 @@ TELLING = (
     r"(No space left on device)",
     r"((?:No matching distribution|Invalid requirement|Could not open|Failed to build).+)$",
     r"^\s*(?:#\d+ )?ERROR: (.+)$",
-    r"^(?:[\w.]+(?:Error|Exception): )?(.*\S)\s*$",
+    r"^\s*(?:cause: |Caused by: |[\w.]*(?:Error|Exception): )?(.*\S)\s*$",
 )
 
 # What no lock may hold: options, credentials, paths of this machine. Only a dependency manager reads its own lock.
