@@ -191,9 +191,12 @@ def test_a_native_lock_is_published_with_the_others_or_not_at_all(bake: Bake) ->
 def test_a_native_lock_with_a_credential_is_refused(bake: Bake, tmp_path: Path) -> None:
     tool = module(bake(dependency_manager="pipenv").path / "tools" / "lock.py")
     path = tmp_path / "Pipfile.lock"
-    path.write_text(json.dumps({"_meta": {"sources": [{"url": "https://u:p@index.example/simple"}]}}), encoding="utf-8")
-    with pytest.raises(tool.LockError, match=r"Pipfile\.lock would hold .* a credential"):
-        tool.verified(path)
+    path.write_text('{"url": "https://${LOGIN}:${SECRET}@index.example/simple"}\n', encoding="utf-8")
+    tool.verified(path)
+    for login in ("user:word", "${LOGIN}:word", "user:${SECRET}"):
+        path.write_text(f'{{"url": "https://{login}@index.example/simple"}}\n', encoding="utf-8")
+        with pytest.raises(tool.LockError, match=r"Pipfile\.lock would hold .* a credential"):
+            tool.verified(path)
 
 
 def test_what_a_pipfile_cannot_say_is_refused() -> None:

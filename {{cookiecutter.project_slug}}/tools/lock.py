@@ -50,8 +50,11 @@ TELLING = (
     r"^\s*(?:cause: |Caused by: |[\w.]*(?:Error|Exception): )?(.*\S)\s*$",
 )
 
-# What no lock may hold: options, credentials, paths of this machine. Only a dependency manager reads its own lock.
-FORBIDDEN = {".txt": r"-|[^#]*\bfile:|[^#]*://[^/\s]*@|.*#.* -[rc] (/|\w:|\.\.)", ".lock": r".*://[^/\s]*@"}
+# What no lock may hold: options, credentials, paths of this machine; for a native lock only credentials.
+FORBIDDEN = {
+    ".txt": r"-|[^#]*\bfile:|[^#]*://[^/\s]*@|.*#.* -[rc] (/|\w:|\.\.)",
+    ".lock": r".*://(?!\$\{\w+\}:\$\{\w+\}@)[^/\s]*@",
+}
 
 
 class LockError(RuntimeError):
