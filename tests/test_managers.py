@@ -270,8 +270,9 @@ def test_switching_keeps_every_pin_and_what_people_added(
 
 def carry_over(project: Project, manager: str) -> None:
     """Write down what people have added in the manifest of the new dependency manager, where it is not there yet."""
+    if "<<<<<<<" in project.read("pyproject.toml"):  # where a list that people have added to is to go
+        git(project.path, "checkout", "--theirs", "pyproject.toml")
     if manager == "pip-tools":
-        git(project.path, "checkout", "--theirs", "requirements/prod.in")
         write(project, "prod.in", project.read("requirements/prod.in") + "six\n")
         return
     text = manifest(project).read_text(encoding="utf-8")
