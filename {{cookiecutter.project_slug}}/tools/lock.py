@@ -183,9 +183,9 @@ def succeeds(*command: str) -> bool:
 
 
 def foreign_tools() -> bool:
-    """Return whether tools.in asks for more than tools.txt has: somebody has switched the dependency manager."""
-    asked = re.findall(r"(?m)^[\w-]+", current("requirements/tools.in"))
-    return not all(re.search(rf"(?m)^{name}==", current("requirements/tools.txt")) for name in asked)
+    """Return whether tools.txt is that of another dependency manager: somebody has just switched."""
+    pinned = set(re.findall(r"(?m)^(pip-tools|poetry|pipenv)==", current("requirements/tools.txt")))
+    return pinned != {manager.NAME.lower()} - {"uv"}  # uv is in all of them
 
 
 def lock_tools(interpreter: str, work: Path) -> None:
