@@ -47,4 +47,4 @@ screenshots: .venv/installed ## renew the pictures of the README, in the browser
 bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen
 	$(BIN)/python -m benchmarks $(ARGS)
 
-CODE := benchmarks hooks local_extensions scripts tests
+CODE := benchmarks hooks local_extensions scripts templates tests

@@ -24,6 +24,11 @@ FILES = {
         "tests/test_database.py": ["sqlite", "postgresql"],
         "tests/test_notes.py": ["sqlite", "postgresql"],
     },
+    "dependency_manager": {
+        "Pipfile": ["pipenv"],
+        "requirements/dev.in": ["pip-tools"],
+        "requirements/prod.in": ["pip-tools"],
+    },
     "background_jobs": {
         f"{PACKAGE}/jobs.py": ["celery"],
         f"{PACKAGE}/postcards.py": ["celery"],

@@ -1,11 +1,13 @@
 """Renews the locks that the template ships: `make locks`.
 
-Writes locks/X.Y.txt for every Python of cookiecutter.json, each a superset for all answers;
-locks/import-names.txt, the module names that a package must not take; requirements.txt, what the template
-itself is made and tested with; and tests/browser/requirements.txt, what drives its browser. uv resolves, because it can do so for a Python that is not on this
-machine. Everything is resolved before the first file is replaced.
+Writes locks/X.Y.txt and locks/tools-X.Y.txt for every Python of cookiecutter.json, each a superset for all answers;
+locks/import-names.txt, the module names that a package must not take; requirements.txt, what the template itself is
+made and tested with; and tests/browser/requirements.txt, what drives its browser. The tools are resolved on their
+own: what a dependency manager needs must not hold back what a service runs on. uv resolves, because it can do so for
+a Python that is not on this machine. Everything is resolved before the first file is replaced.
 """
 
+import itertools
 import json
 import re
 import runpy
@@ -22,25 +24,22 @@ RESOLVE = ("pip", "compile", "--quiet", "--no-config", "--no-header", "--generat
 
 def main() -> int:
     tools = runpy.run_path(str(ROOT / "local_extensions" / "locks.py"))
-    asked = ""
-    for name in ("prod.in", "dev.in", "tools.in"):
-        text = (SCAFFOLD / "requirements" / name).read_text(encoding="utf-8")
-        asked += re.sub(r"^({%|-c ).*\n", "", text, flags=re.MULTILINE)  # what any answer asks for
-    wanted: set[str] = tools["names_in"](asked)
+    asked = {"": what_any_answer_asks_for("prod.in", "dev.in"), "tools-": what_any_answer_asks_for("tools.in")}
     pythons: list[str] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["python_version"]
 
     texts: dict[Path, str] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        requirements = Path(scratch, "all.in")
-        requirements.write_text(asked, encoding="utf-8")
-        for python in pythons:
-            print(f"resolving for Python {python} ...", flush=True)
+        for (prefix, text), python in itertools.product(asked.items(), pythons):
+            name = f"{prefix}{python}.txt"
+            print(f"resolving {name} ...", flush=True)
+            requirements = Path(scratch, "all.in")
+            requirements.write_text(text, encoding="utf-8")
             lock = uv(*RESOLVE, "--python-version", python, "--python-platform", "linux", str(requirements))
             pins = tools["parse"](lock)
-            missing = wanted - pins.keys()
+            missing = tools["names_in"](text) - pins.keys()
             if missing:
                 sys.exit(f"renew_locks: uv left out {', '.join(sorted(missing))} for Python {python}")
-            texts[LOCKS / f"{python}.txt"] = tools["render"](pins, roots=set(), source="")
+            texts[LOCKS / name] = tools["render"](pins, roots=set(), source="")
         print("reading the module names ...", flush=True)
         newest = Path(scratch, "newest.txt")
         newest.write_text(texts[LOCKS / f"{pythons[0]}.txt"], encoding="utf-8")
@@ -49,6 +48,7 @@ def main() -> int:
         uv(*install, "--python-version", pythons[0], "--python-platform", "linux", "--only-binary", ":all:",
            "--target", str(site), "--requirement", str(newest))  # fmt: skip
         modules = {entry.name.split(".")[0] for entry in site.iterdir() if not entry.name.endswith(".dist-info")}
+        modules.add("pip")  # `make setup` runs it in the project's folder
         names = sorted(name for name in modules if name.isidentifier() and not name.startswith("_"))
         texts[LOCKS / "import-names.txt"] = "".join(f"{name}\n" for name in names)
         print("resolving what the template is made with ...", flush=True)
@@ -66,6 +66,12 @@ def main() -> int:
         new.replace(path)
     print("wrote", *(path.relative_to(ROOT) for path in texts))
     return 0
+
+
+def what_any_answer_asks_for(*names: str) -> str:
+    """Return the requirements in these files, for all answers at once."""
+    texts = ((SCAFFOLD / "requirements" / name).read_text(encoding="utf-8") for name in names)
+    return re.sub(r"^({%|-c ).*\n", "", "".join(texts), flags=re.MULTILINE)
 
 
 def minor(python: str) -> int:

@@ -85,19 +85,25 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+def install_tools(project: Project, shared: Path, manager: str) -> None:
+    """Give a project the venv of its dependency manager, which is made once a run."""
+
+    def make(new: Path) -> None:
+        code = "import lock; lock.CACHE.mkdir(); print(lock.tools_venv(lock.find_interpreter(), "
+        code += "lock.current('requirements/tools.txt')), lock.manager.MODULE)"
+        python, module = project.run(sys.executable, "-Bc", code, PYTHONPATH="tools").stdout.split()[-2:]
+        project.run(python, "-I", "-m", module, "--help")  # leaves the .pyc files
+        (project.path / ".cache").rename(new)
+
+    tools = once(shared / f"lock-tools-{manager}", make)
+    shutil.copytree(tools, project.path / ".cache", symlinks=True, copy_function=os.link)
+
+
 @pytest.fixture
 def tooled(bake: Bake, shared: Path) -> Project:
     """A project whose lock tools (pip-tools in a venv of its own) are installed already."""
     project = bake()
-
-    def make(new: Path) -> None:
-        code = "import lock; lock.CACHE.mkdir(); print(lock.tools_venv(lock.find_interpreter()))"
-        python = project.run(sys.executable, "-Bc", code, PYTHONPATH="tools").stdout.split()[-1]
-        project.run(python, "-I", "-m", "piptools", "compile", "--help")  # leaves the .pyc files
-        (project.path / ".cache").rename(new)
-
-    tools = once(shared / "lock-tools", make)
-    shutil.copytree(tools, project.path / ".cache", symlinks=True, copy_function=os.link)
+    install_tools(project, shared, "pip-tools")
     return project
 
 

@@ -8,16 +8,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from tests.support import Project
 
 
 def module(path: Path) -> ModuleType:
-    """Return a Python file that belongs to no package, imported."""
+    """Return a Python file that belongs to no package, imported with the files beside it."""
+    for neighbour in path.parent.glob("*.py"):
+        sys.modules.pop(neighbour.stem, None)  # that of another project
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)
+        spec.loader.exec_module(loaded)
     return loaded
 
 

@@ -76,6 +76,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer(404, {})
 
+    def do_HEAD(self) -> None:
+        self.do_GET()  # answer() leaves out the body
+
     def link(self, file: str) -> str:
         return f'<a href="/files/{file}#sha256={hashlib.sha256(WHEELS[file]).hexdigest()}">{file}</a>\n'
 
@@ -84,7 +87,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the output of the tests clean."""

@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import itertools
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ NASTY = {
     "description": "a: b # c \\n \"q\" 'q' `code` ${PATH} %s {0} [x](y) | <!-- 日本語 " + "x" * 120,
     "author_name": 'O\'Brien "Ö" <x> \\ שלום 🎂, $USER & #',
 }
+
+
+Case = dict[str, str]  # one answer, or kind of text, for each factor
 
 
 class Project(NamedTuple):
@@ -173,6 +177,32 @@ def tool(name: str) -> str:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the bytes of every file below a folder by its path there."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def pairs(case: Mapping[str, str]) -> set[tuple[tuple[str, str], ...]]:
+    """Return every two of the choices that are made together in a case."""
+    return set(itertools.combinations(sorted(case.items()), 2))
+
+
+def pairwise(factors: Mapping[str, Iterable[str]], whole: Iterable[str] = ()) -> list[Case]:
+    """Return few cases in which every two choices meet: always the one that adds the most pairs.
+
+    Args:
+        factors: the choices of each factor.
+        whole: the factors of which every combination must be there, not just every pair.
+    """
+    candidates = [dict(zip(factors, choices, strict=True)) for choices in itertools.product(*factors.values())]
+    ways = [(case, pairs(case), tuple(case[name] for name in whole)) for case in candidates]
+    missing = set().union(*(met for _, met, _ in ways))
+    combinations = {combination for *_, combination in ways}
+    cases = []
+    while missing or combinations:
+        fresh = [way for way in ways if way[2] in combinations] or ways
+        best, met, combination = max(fresh, key=lambda way: len(way[1] & missing)) if missing else fresh[0]
+        cases.append(best)
+        combinations.discard(combination)
+        missing -= met
+    return cases
 
 
 @functools.cache

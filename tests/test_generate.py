@@ -36,6 +36,7 @@ TYPED = {
     "author_email": "ana@example.com",
     "python_version": "3.12",
     "license": "BSD-3-Clause",
+    "dependency_manager": "uv",
     "ci": "gitlab",
     "database": "sqlite",
     "background_jobs": "celery",
@@ -149,7 +150,7 @@ def test_without_hooks_the_project_has_only_the_files_of_other_answers_besides(
     copied = re.findall(r"^COPY (?!--from)(?:--\S+ )*(.+) \S+$", dockerfile, re.MULTILINE)
     needed = [*bound, *" ".join(copied).split()]
     assert len(needed) > 10
-    for path in needed:
+    for path in (path for path in needed if "*" not in path):
         assert (person.work / "flask-service" / path).exists(), path
 
 

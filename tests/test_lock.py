@@ -187,7 +187,7 @@ def test_a_lock_tells_nothing_of_where_the_packages_came_from(
 
 @pytest.mark.slow
 def test_check_says_what_is_wrong_and_changes_nothing(small: Project) -> None:
-    assert lock(small, "check").stdout.endswith("lock: the locks are what their .in files ask for.\n")
+    assert lock(small, "check").stdout.endswith("lock: the locks are what the service asks for.\n")
     whole = requirements(small)
 
     def complaint(name: str, old: str, new: str) -> str:
@@ -357,7 +357,7 @@ def test_docker_compiles_when_the_right_python_is_not_here(docker_only: tuple[Pr
     for name in ("prod.txt", "dev.txt"):
         found = (project.path / "requirements" / name).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o640)
-    Project(byhand).run("docker", "build", "--target", "lock", "--output", "requirements", ".")
+    Project(byhand).run("docker", "build", "--target", "lock", "--output", ".", ".")
     assert requirements(Project(byhand)) == requirements(project)
     assert {path.stat().st_uid for path in (byhand / "requirements").iterdir()} == {os.getuid()}
 

@@ -128,14 +128,17 @@ def test_a_folder_that_cannot_be_written_is_named(small: Project) -> None:
     assert requirements(small) == before
 
 
-def test_when_one_lock_cannot_be_replaced_none_is(bake: Bake) -> None:
-    project = bake()
+@pytest.mark.parametrize("name", ["requirements/dev.txt", "uv.lock"])
+def test_when_one_lock_cannot_be_replaced_none_is(bake: Bake, name: str) -> None:
+    project = bake(dependency_manager="uv")
     tool = module(project.path / "tools" / "lock.py")
+    target = project.path / name
+    target.write_text("old==1\n", encoding="utf-8")
     before = requirements(project)
-    target = project.path / "requirements" / "dev.txt"
     with mounted(target, "--bind", str(target)), pytest.raises(OSError, match="busy"):  # nothing can be renamed onto it
-        tool.publish({"prod.txt": "new==1\n", "dev.txt": "new==1\n"})
+        tool.publish({"requirements/prod.txt": "new==1\n", name: "new==1\n"})
     assert requirements(project) == before
+    assert target.read_text(encoding="utf-8") == "old==1\n"
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,11 +1,10 @@
-"""Every combination of answers, rendered and parsed: no package is installed, no image built."""
+"""Combinations of answers, every two of them together, rendered and parsed: nothing is installed, no image built."""
 
 import ast
 import contextlib
 import html
 import itertools
 import json
-import math
 import re
 import shutil
 import subprocess
@@ -21,18 +20,16 @@ from markdown_it import MarkdownIt
 
 from local_extensions.answers import find_problems
 from tests.conftest import Bake
-from tests.support import ANSWERS, CHOICES, NASTY, ROOT, Project, contents, once, tool
+from tests.support import ANSWERS, CHOICES, NASTY, ROOT, Project, contents, once, pairs, pairwise, tool
 
 # The longest and the shortest names: a formatter must be content with both.
 TEXTS: dict[str, dict[str, str]] = {
     "plain": {"package_name": "o"},
     "nasty": {**NASTY, "project_slug": "a" * 40, "package_name": "a" * 40},
 }
-MATRIX = {
-    "-".join([*choices, kind]): dict(zip(CHOICES, choices, strict=True)) | TEXTS[kind]
-    for choices in itertools.product(*CHOICES.values())
-    for kind in TEXTS
-}
+OPTIONS = ("dependency_manager", "ci", "database", "background_jobs", "error_tracking")  # they share files
+CASES = pairwise({**CHOICES, "text": TEXTS}, whole=OPTIONS)
+MATRIX = {"-".join(case.values()): {name: case[name] for name in CHOICES} | TEXTS[case["text"]] for case in CASES}
 EXPRESSION_OF_GITHUB = re.compile(r"\$\{\{ [^{}]+ \}\}")
 TEMPLATES_OF_THE_SERVICE = re.compile(r"/templates/.*\.html$")  # Flask's own Jinja
 PLACES_FOR_FREE_TEXT = {"LICENSE", "README.md", "pyproject.toml", "about.py", "openapi.json"}
@@ -40,7 +37,7 @@ PLACES_FOR_FREE_TEXT = {"LICENSE", "README.md", "pyproject.toml", "about.py", "o
 
 @pytest.fixture(scope="session")
 def matrix(shared: Path) -> dict[str, Project]:
-    """Every combination, rendered once; the name of each says what was chosen."""
+    """Each combination, rendered once; the name says what was chosen."""
 
     def make(folder: Path) -> None:
         (folder / "user").mkdir(parents=True)
@@ -85,7 +82,13 @@ def test_rendering_twice_gives_the_same_bytes(bake: Bake) -> None:
 
 
 def test_the_matrix_is_complete_and_valid(matrix: dict[str, Project]) -> None:
-    assert len(matrix) == len(TEXTS) * math.prod(map(len, CHOICES.values()))
+    met = set().union(*map(pairs, CASES))
+    factors = {**CHOICES, "text": list(TEXTS)}
+    for (a, of_a), (b, of_b) in itertools.combinations(sorted(factors.items()), 2):
+        for pair in itertools.product(of_a, of_b):
+            assert ((a, pair[0]), (b, pair[1])) in met
+    whole = {tuple(case[name] for name in OPTIONS) for case in CASES}
+    assert len(whole) == math.prod(len(CHOICES[name]) for name in OPTIONS)
     defaults = dict.fromkeys(ANSWERS, "orders") | {"author_email": "team@example.com"}
     for name, answers in MATRIX.items():
         assert find_problems(defaults | answers) == [], name
@@ -198,14 +201,51 @@ def test_shipped_locks_are_complete_and_name_no_place(matrix: dict[str, Project]
             blocks = re.split(r"\n(?=[a-z0-9])", text)[1:]
             assert blocks, f"{name}: {lock}"
             assert all("--hash=sha256:" in block for block in blocks), f"{name}: {lock}"
-            assert not text.startswith("#\n") or f"with Python {MATRIX[name]['python_version']}\n" in text, name
-        for asked in ("prod", "dev", "tools"):
-            roots = re.findall(r"^([a-z0-9][a-z0-9-]*)", project.read(f"requirements/{asked}.in"), re.MULTILINE)
+            python = MATRIX[name]["python_version"]
+            assert re.search(rf"Python {python}\b", text) or lock in ("baseline.txt", "tools.txt"), f"{name}: {lock}"
+        for asked, listed in asked_for(project, MATRIX[name]["dependency_manager"]).items():
+            roots = [re.split(r"[^a-z0-9-]", line)[0] for line in listed]
             assert roots, name
             for root in roots:
                 assert re.search(rf"^{root}==", locks[f"{asked}.txt"], re.MULTILINE), f"{name}: {root}"
         pins = [line for line in locks["prod.txt"].splitlines() if not line.lstrip().startswith("#")]
         assert [line for line in locks["baseline.txt"].splitlines() if not line.startswith("#")] == pins, name
+
+
+def asked_for(project: Project, manager: str) -> dict[str, list[str]]:
+    """Return what a project asks for in the files of its dependency manager; those of the others are not there."""
+    files = [name for name in MANIFESTS if (project.path / name).exists()]
+    assert files == [name for name, managers in MANIFESTS.items() if manager in managers]
+    text = {
+        name: re.findall(r"^[a-z0-9].*", project.read(f"requirements/{name}.in"), re.MULTILINE)
+        for name in ("prod", "dev", "tools")
+        if f"requirements/{name}.in" in files
+    }
+    facts = tomllib.loads(project.read("pyproject.toml"))
+    if manager in ("uv", "poetry"):
+        return text | {"prod": facts["project"]["dependencies"], "dev": facts["dependency-groups"]["dev"]}
+    assert "dependencies" not in facts["project"]
+    assert "dependency-groups" not in facts
+    if manager == "pipenv":
+        pipfile = tomllib.loads(project.read("Pipfile"))
+        return text | {"prod": list(pipfile["packages"]), "dev": list(pipfile["dev-packages"])}
+    return text
+
+
+MANIFESTS = {
+    "Pipfile": ["pipenv"],
+    "requirements/prod.in": ["pip-tools"],
+    "requirements/dev.in": ["pip-tools"],
+    "requirements/tools.in": CHOICES["dependency_manager"],
+}
+
+
+def test_only_what_a_dependency_manager_reads_depends_on_it(bake: Bake) -> None:
+    first, *others = (contents(bake(dependency_manager=manager).path) for manager in CHOICES["dependency_manager"])
+    own = {"pyproject.toml", "Pipfile", "README.md", ".dockerignore", "tools/manager.py"}
+    for other in others:
+        differs = {name for name in first.keys() | other.keys() if first.get(name) != other.get(name)}
+        assert {name for name in differs if not name.startswith("requirements/")} <= own
 
 
 @pytest.mark.parametrize(
@@ -228,8 +268,11 @@ def test_a_linter_of_its_own_finds_nothing(matrix: dict[str, Project], command: 
 @pytest.mark.skipif(not shutil.which("docker"), reason="no docker command to read compose.yaml with")
 def test_compose_accepts_its_file(matrix: dict[str, Project]) -> None:
     services = {"none": {"web"}, "sqlite": {"web", "migrate"}, "postgresql": {"web", "migrate", "database"}}
-    for database, wanted in services.items():
-        for text in TEXTS:
-            project = matrix[f"3.14-Proprietary-github-{database}-none-{text}"]
-            result = project.run("docker", "compose", "config", "--format", "json")
-            assert json.loads(result.stdout)["services"].keys() == wanted
+    more = {"none": set(), "celery": {"worker", "redis"}}
+    different = {
+        project.read("compose.yaml"): (case, project) for case, project in zip(CASES, matrix.values(), strict=True)
+    }
+    for case, project in different.values():
+        result = project.run("docker", "compose", "config", "--format", "json")
+        wanted = services[case["database"]] | more[case["background_jobs"]]
+        assert json.loads(result.stdout)["services"].keys() == wanted

@@ -4,13 +4,12 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Bake
-from tests.support import CHOICES, NASTY, has_image, interpreter, once
+from tests.support import CHOICES, NASTY, Case, has_image, interpreter, once, pairs, pairwise
 
 FACTORS = {**CHOICES, "text": ["plain", "nasty"]}
 CHECKS = (
@@ -19,26 +18,6 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy", "."),
 )
-
-Case = dict[str, str]
-
-
-def pairs(case: Mapping[str, str]) -> set[tuple[tuple[str, str], ...]]:
-    """Return every two of the choices that are made together in a case."""
-    return set(itertools.combinations(sorted(case.items()), 2))
-
-
-def pairwise(factors: Mapping[str, Iterable[str]]) -> list[Case]:
-    """Return few cases in which every two choices meet: always the one that adds the most pairs."""
-    candidates = [dict(zip(factors, choices, strict=True)) for choices in itertools.product(*factors.values())]
-    missing = set().union(*map(pairs, candidates))
-    cases = []
-    while missing:
-        best = max(candidates, key=lambda case: len(pairs(case) & missing))
-        cases.append(best)
-        missing -= pairs(best)
-    return cases
-
 
 CASES = pairwise(FACTORS)
 

@@ -15,6 +15,7 @@ from tests.locking import module
 from tests.support import CHOICES, HERE, ROOT, SCAFFOLD, Project
 
 PYTHONS = CHOICES["python_version"]
+SHIPPED = [*PYTHONS, *(f"tools-{python}" for python in PYTHONS)]
 ROOTS = {
     name: re.sub("{%.*", "", (SCAFFOLD / "requirements" / name).read_text(encoding="utf-8"))
     for name in ("prod.in", "dev.in", "tools.in")
@@ -97,18 +98,18 @@ def test_every_spelling_of_a_requirement_has_its_name(line: str) -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_python_has_a_lock_that_covers_every_requirements_file(python: str) -> None:
-    pins = locks.parse(shipped(python))
-    for name, text in ROOTS.items():
-        assert locks.names_in(text) <= pins.keys(), name
-    needed = locks.closure(pins, {name for text in ROOTS.values() for name in locks.names_in(text)})
-    assert needed == pins.keys(), "the lock holds what nothing asks for"
+    for shipped_for, names in {"": ("prod.in", "dev.in"), "tools-": ("tools.in",)}.items():
+        pins = locks.parse(shipped(f"{shipped_for}{python}"))
+        roots = {root for name in names for root in locks.names_in(ROOTS[name])}
+        assert roots <= pins.keys()
+        assert locks.closure(pins, roots) == pins.keys(), "the lock holds what nothing asks for"
 
 
 def test_no_lock_is_shipped_for_a_python_that_cannot_be_chosen() -> None:
     assert sorted(path.stem for path in (ROOT / "locks").glob("3.*.txt")) == sorted(PYTHONS)
 
 
-@pytest.mark.parametrize("path", [*(f"locks/{python}.txt" for python in PYTHONS), "requirements.txt"])
+@pytest.mark.parametrize("path", [*(f"locks/{name}.txt" for name in SHIPPED), "requirements.txt"])
 def test_every_shipped_pin_is_exact_and_hashed_and_names_no_place(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")
     for name, pin in locks.parse(text).items():
@@ -125,7 +126,9 @@ def test_rendered_locks_are_whole_and_hashed(bake: Bake, python: str, database: 
     prod, dev, tools = (locks.parse(project.read(f"requirements/{name}.txt")) for name in ("prod", "dev", "tools"))
     for name, pins in (("prod", prod), ("dev", dev), ("tools", tools)):
         roots = locks.names_in(project.read(f"requirements/{name}.in"))
-        assert locks.closure(locks.parse(shipped(python)), roots) == pins.keys()
+        assert (
+            locks.closure(locks.parse(shipped(f"tools-{python}" if name == "tools" else python)), roots) == pins.keys()
+        )
         assert all(pin.hashes for pin in pins.values())
     for name in prod.keys() & dev.keys():
         assert prod[name][:2] == dev[name][:2], name
@@ -148,9 +151,9 @@ def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(bake: Bake, tooled:
     (tooled.path / ".cache").rename(project.path / ".cache")
     names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt", "requirements/baseline.txt"]
     before = {name: project.read(name) for name in names}
-    code = "import lock; lock.compile_one(lock.tools_venv(''), lock.PROJECT, 'tools', upgrade=False)"
+    code = "import lock; lock.run_here(lock.tools_venv('', lock.current('requirements/tools.txt')), lock.PROJECT, '')"
     project.run(sys.executable, "-Bc", code, PYTHONPATH="tools")
-    project.run(sys.executable, "tools/lock.py", "compile", "rebaseline", LAYERCAKE_LOCK="require")
+    project.run(sys.executable, "tools/lock.py", "rebaseline", LAYERCAKE_LOCK="require")
     assert {name: project.read(name) for name in names} == before
 
 
@@ -193,7 +196,7 @@ def test_locks_that_cannot_be_renewed_stay_as_they_are(tmp_path: Path) -> None:
     }
     (tmp_path / "template").mkdir()
     files, words = renewed(tmp_path / "template", check=False, **offline)
-    assert files.keys() == {*(f"{python}.txt" for python in PYTHONS), "import-names.txt", "requirements.txt"}
+    assert files.keys() == {*(f"{name}.txt" for name in SHIPPED), "import-names.txt", "requirements.txt"}
     assert files == {
         name: (ROOT / ("" if name == "requirements.txt" else "locks") / name).read_bytes() for name in files
     }

@@ -68,14 +68,19 @@ def test_choices_are_only_ever_appended() -> None:
     """A project keeps its answers for years; one that is gone would crash its next update."""
     assert set(CHOICES["python_version"]) >= {"3.14", "3.13", "3.12", "3.11"}
     assert CHOICES["license"][:4] == ["Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause"]
+    assert CHOICES["dependency_manager"][:4] == ["pip-tools", "uv", "poetry", "pipenv"]
     assert CHOICES["ci"][:3] == ["github", "gitlab", "none"]
     assert CHOICES["database"][:3] == ["none", "sqlite", "postgresql"]
     assert CHOICES["background_jobs"][:2] == ["none", "celery"]
     assert CHOICES["error_tracking"][:2] == ["none", "sentry"]
 
 
-def test_every_python_has_a_shipped_lock_and_every_license_a_text() -> None:
-    assert {path.stem for path in (ROOT / "locks").glob("3.*.txt")} == set(CHOICES["python_version"])
+def test_every_python_has_shipped_locks_every_license_a_text_and_every_manager_its_code() -> None:
+    pythons = set(CHOICES["python_version"])
+    assert {path.stem for path in (ROOT / "locks").glob("3.*.txt")} == pythons
+    assert {path.stem for path in (ROOT / "locks").glob("tools-*.txt")} == {f"tools-{python}" for python in pythons}
+    managers = {path.stem for path in (ROOT / "templates" / "managers").glob("*.py")}
+    assert managers == set(CHOICES["dependency_manager"])
     assert {path.stem for path in (ROOT / "templates" / "licenses").iterdir()} == set(CHOICES["license"])
 
 
@@ -84,7 +89,7 @@ def test_every_file_that_depends_on_an_answer_exists() -> None:
     name = "{{cookiecutter.package_name}}"
     (source,) = (path.read_text(encoding="utf-8") for path in HOOKS)
     exec(source.replace("{{ cookiecutter | embed }}", json.dumps(json.dumps({"package_name": name}))[1:-1]), hook)
-    assert hook["FILES"].keys() == {"ci", "database", "background_jobs", "error_tracking"}
+    assert hook["FILES"].keys() == {"ci", "database", "dependency_manager", "background_jobs", "error_tracking"}
     for question, files in hook["FILES"].items():
         for path, answers in files.items():
             assert (SCAFFOLD / path).exists(), path

@@ -1,12 +1,13 @@
-"""Makes the hashed locks in requirements/ out of the .in files beside them. Standard library only.
+"""Makes the hashed locks in requirements/ out of what the service asks for. Standard library only.
 
     python tools/lock.py compile      prod.txt and dev.txt, keeping the pins they have (make lock)
     python tools/lock.py upgrade      the same and tools.txt, with the newest versions (make upgrade)
     python tools/lock.py rebaseline   baseline.txt, the lock of the image's big layer (make rebaseline)
-    python tools/lock.py check        fail when a lock is not what its .in file asks for (make lock-check)
+    python tools/lock.py check        fail when a lock is not what the service asks for (make lock-check)
 
 A lock is right only for the Python that compiled it, so it is compiled by Python {{ cookiecutter.python_version }}: one on this
-machine, else the `lock` target of the Dockerfile. Nothing is replaced until everything has succeeded.
+machine, else the `lock` target of the Dockerfile. Nothing is replaced until everything has succeeded. What to run
+is in manager.py.
 
 LAYERCAKE_LOCK=require (the default) fails when that cannot be done, auto keeps the locks that are there
 and warns, skip keeps them without trying.
@@ -27,6 +28,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import manager
+
 PYTHON = "{{ cookiecutter.python_version }}"
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
@@ -44,11 +47,17 @@ TELLING = (
     r"(No space left on device)",
     r"((?:No matching distribution|Invalid requirement|Could not open|Failed to build).+)$",
     r"^\s*(?:#\d+ )?ERROR: (.+)$",
-    r"^(?:[\w.]+(?:Error|Exception): )?(.*\S)\s*$",
+    r"^\s*(?:cause: |Caused by: |[\w.]*(?:Error|Exception): )?(.*\S)\s*$",
 )
 
+# What no lock may hold: options, credentials, paths of this machine; for a native lock only credentials.
+FORBIDDEN = {
+    ".txt": r"-|[^#]*\bfile:|[^#]*://[^/\s]*@|.*#.* -[rc] (/|\w:|\.\.)",
+    ".lock": r".*://(?!\$\{\w+\}:\$\{\w+\}@)[^/\s]*@",
+}
 
-class LockError(Exception):
+
+class LockError(RuntimeError):
     """What went wrong, in one line that also says what to do."""
 
 
@@ -82,11 +91,12 @@ def main() -> int:
 
 
 def make(actions: list[str], *, skip: bool) -> dict[str, str]:
-    """Return the new text of each lock that the actions ask for, by file name."""
+    """Return the new text of each lock that the actions ask for, by its path in the project."""
     texts: dict[str, str] = {}
     for action in actions:
         if action == "rebaseline":
-            texts["baseline.txt"] = pins_only(texts.get("prod.txt") or read("prod.txt"))
+            prod = texts.get("requirements/prod.txt") or (REQUIREMENTS / "prod.txt").read_text(encoding="utf-8")
+            texts["requirements/baseline.txt"] = pins_only(prod)
         elif not skip:
             texts |= compile_locks(action)
     return texts
@@ -94,6 +104,8 @@ def make(actions: list[str], *, skip: bool) -> dict[str, str]:
 
 def check() -> None:
     """Raise LockError when compiling again would change a lock, or when a pin is not what its hashes say."""
+    if not (PROJECT / manager.LOCK).exists():
+        raise LockError(f"{manager.LOCK} is missing; run `make lock`")
     for name, text in compile_locks("check").items():
         now, wanted = pins(current(name)), pins(text)
         found = [f"lacks {pin}" for pin in wanted if pin not in now]
@@ -101,14 +113,14 @@ def check() -> None:
         found += [f"has other hashes for {pin}" for pin in now if wanted.get(pin, now[pin]) != now[pin]]
         if found:
             found[4:] = [f"and {len(found) - 4} more"] if len(found) > 4 else []
-            target = "upgrade" if name == "tools.txt" else "lock"
-            raise LockError(f"requirements/{name} is stale: it {', '.join(found)}; run `make {target}`")
-    say("the locks are what their .in files ask for.")
+            target = "upgrade" if name.endswith("tools.txt") and not foreign_tools() else "lock"
+            raise LockError(f"{name} is stale: it {', '.join(found)}; run `make {target}`")
+    say("the locks are what the service asks for.")
 
 
 def report_delta() -> None:
     """Say how far prod.txt has moved from the baseline when it is time for a new one."""
-    now, baseline = (set(pins(current(name))) for name in ("prod.txt", "baseline.txt"))
+    now, baseline = (set(pins(current(f"requirements/{name}.txt"))) for name in ("prod", "baseline"))
     moved = {re.split(r"[^\w.-]", pin)[0] for pin in now ^ baseline}
     if len(moved) > BASELINE_SHARE * len(now):
         say(f"{len(moved)} of {len(now)} packages have changed since the baseline: `make rebaseline` is worth it.")
@@ -119,25 +131,24 @@ def report_delta() -> None:
 
 def compile_locks(action: str) -> dict[str, str]:
     """Return the text of each lock that compile, upgrade or check needs; the project is not touched."""
-    names = ["prod", "dev"] if action == "compile" else ["tools", "prod", "dev"]
+    names = ["requirements/prod.txt", "requirements/dev.txt"]
+    names += ["requirements/tools.txt"] if action != "compile" or foreign_tools() else []
+    names += [manager.LOCK] if manager.LOCK and action != "check" else []
     with scratch_folder() as work:
         shutil.copytree(REQUIREMENTS, work / "requirements")
+        for name in filter(lambda name: name and (PROJECT / name).exists(), (*manager.MANIFESTS, manager.LOCK)):
+            shutil.copy(PROJECT / name, work / name)
         if interpreter := find_interpreter():
-            python = tools_venv(interpreter)
-            if action == "check":  # compiling keeps a pin and its hashes even if they do not belong together
-                command = "install --dry-run --ignore-installed --no-deps --require-hashes -r prod.txt -r dev.txt"
-                step("checking the hashes", [python, "-I", "-m", "pip", *command.split()], cwd=work / "requirements")
-            for name in names:
-                compile_one(python, work, name, upgrade=action == "upgrade")
-            if sys.platform != "linux":  # where a package asks for others on Linux only, they would be missing
-                say("these locks are for this platform; for Linux: docker build --target lock --output requirements .")
+            if foreign_tools():
+                lock_tools(interpreter, work)
+            run_here(tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8")), work, action)
         elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
             run_in_docker(work, action)
         else:
             raise LockError(
                 f"there is neither a Python {PYTHON} that can make virtual environments nor Docker; install one of them"
             )
-        return {f"{name}.txt": verified(work / "requirements" / f"{name}.txt") for name in names}
+        return {name: verified(work / name) for name in names}
 
 
 @contextlib.contextmanager
@@ -171,23 +182,39 @@ def succeeds(*command: str) -> bool:
         return False
 
 
-def tools_venv(interpreter: str) -> str:
-    """Return the Python of a venv with the pip-tools of requirements/tools.txt, making it when needed."""
-    tools = read("tools.txt")
+def foreign_tools() -> bool:
+    """Return whether tools.txt is that of another dependency manager: somebody has just switched."""
+    pinned = set(re.findall(r"(?m)^(pip-tools|poetry|pipenv)==", current("requirements/tools.txt")))
+    return pinned != {manager.NAME.lower()} - {"uv"}  # uv is in all of them
+
+
+def lock_tools(interpreter: str, work: Path) -> None:
+    """Lock tools.in below `work` with the uv that is in tools.txt, whichever dependency manager that is for."""
+    found = re.search(r"(?m)^uv==.*\n([ \t].*\n)*", current("requirements/tools.txt"))
+    if not found:
+        raise LockError("requirements/tools.txt is not there or does not pin uv; restore it")
+    python = tools_venv(interpreter, found[0], "uv", unused="")
+    options = ["--python-platform", "linux", "--generate-hashes", "--output-file", "tools.txt", "tools.in"]
+    step("resolving tools.in", [python, "-I", "-m", "uv", "pip", "compile", *options], cwd=work / "requirements")
+
+
+def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unused: str = manager.UNUSED) -> str:
+    """Return the Python of a venv with what a lock of tools lists, making it when needed."""
+    tools = re.sub(rf"(?m)^({unused})==.*\n([ \t].*\n)*", "", tools)
     venv = CACHE / f"tools-{hashlib.sha256(f'{PYTHON}{tools}'.encode()).hexdigest()[:12]}"
     bin_python = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    works = (str(venv / bin_python), "-I", "-c", "import piptools")
+    works = (str(venv / bin_python), "-I", "-c", f"import {module}")
     if not succeeds(*works):
         with scratch_folder() as work:
             new, python, listed = work / "venv", str(work / "venv" / bin_python), work / "tools.txt"
-            listed.write_text(re.sub(r"(?m)^uv==.*\n([ \t].*\n)*", "", tools), encoding="utf-8")  # large, for images
+            listed.write_text(tools, encoding="utf-8")
             if succeeds(interpreter, "-I", "-c", "import pip"):  # saves installing one
                 without, pip = ["--without-pip"], [interpreter, "-I", "-m", "pip", "--python", python]
             else:
                 without, pip = [], [python, "-I", "-m", "pip"]
             step(f"making a venv with Python {PYTHON}", [interpreter, "-I", "-m", "venv", *without, str(new)])
             options = ["--no-compile", "--no-deps", "--require-hashes", "--requirement", str(listed)]
-            step("installing pip-tools", [*pip, "install", *options])
+            step(f"installing {manager.NAME if module == manager.MODULE else module}", [*pip, "install", *options])
             try:
                 new.rename(venv)
             except OSError:  # there is one: another run was faster, or it is broken, as when its Python is gone
@@ -198,12 +225,22 @@ def tools_venv(interpreter: str) -> str:
     return str(venv / bin_python)
 
 
-def compile_one(python: str, work: Path, name: str, *, upgrade: bool) -> None:
-    """Compile requirements/NAME.in below `work`; the NAME.txt there is the seed whose pins are kept."""
-    options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-emit-options", "--no-config"]
-    options += ["--upgrade"] if upgrade else []
-    files = ["--output-file", f"requirements/{name}.txt", f"requirements/{name}.in"]
-    step(f"resolving {name}.in", [python, "-I", "-m", "piptools", "compile", *options, *files], cwd=work)
+def run_here(python: str, work: Path, action: str) -> None:
+    """Let the dependency manager bring the locks below `work` up to date; those that are there are the seed."""
+    seed = {pin.split(";")[0].strip() for name in ("prod", "dev") for pin in pins(current(f"requirements/{name}.txt"))}
+
+    def run(title: str, *arguments: str) -> None:
+        step(title, [python, "-I", *arguments], cwd=work, environment=manager.environment(python))
+
+    try:
+        manager.lock(run, work, action, sorted(seed))
+    except LockError as error:
+        if action != "check" or not manager.STALE or manager.STALE not in str(error):
+            raise
+        asked = " and ".join(manager.MANIFESTS)
+        raise LockError(f"{manager.LOCK} is stale: it is not what {asked} asks for; run `make lock`") from None
+    if manager.KNOWS_ONE_PLATFORM and sys.platform != "linux":  # what is asked for on Linux only would be missing
+        say("these locks are for this platform; for Linux: docker build --target lock --output . .")
 
 
 def run_in_docker(work: Path, action: str) -> None:
@@ -211,7 +248,11 @@ def run_in_docker(work: Path, action: str) -> None:
     with (work / "pip.conf").open("w", encoding="utf-8") as file:
         package_sources().write(file)
     options = f"--target lock --no-cache-filter lock-compile --progress plain --build-arg LOCK_ACTION={action}"
-    files = ["--secret", f"id=pip.conf,src={work / 'pip.conf'}", "--output", str(work / "requirements"), str(PROJECT)]
+    secrets = ["--secret", f"id=pip.conf,src={work / 'pip.conf'}"]
+    for name, places in manager.CONFIGURATION.items():
+        found = (Path(os.path.expandvars(place)).expanduser() for place in places)
+        secrets += next((["--secret", f"id={name},src={path}"] for path in found if path.is_file()), [])
+    files = [*secrets, "--output", str(work), str(PROJECT)]
     step("compiling in Docker", ["docker", "buildx", "build", *options.split(), *files])
 
 
@@ -231,16 +272,16 @@ def package_sources() -> configparser.RawConfigParser:
     return sources
 
 
-def step(title: str, command: list[str], cwd: Path = PROJECT) -> None:
+def step(title: str, command: list[str], cwd: Path = PROJECT, environment: dict[str, str] | None = None) -> None:
     """Run a command and show that it goes on. Raises LockError with its last words."""
     print(f"lock: {title} ", end="", file=sys.stderr, flush=True)
     dropped = {"PYTHONPATH", "PYTHONHOME", *(f"PIP_{name}" for name in MISLEADING.split())}
-    environment = {name: value for name, value in os.environ.items() if name.upper() not in dropped}
-    environment |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment |= {"CUSTOM_COMPILE_COMMAND": "make lock", "PIP_RETRIES": os.environ.get("PIP_RETRIES", "1")}
+    settings = {name: value for name, value in os.environ.items() if name.upper() not in dropped}
+    settings |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    settings |= {"PIP_RETRIES": os.environ.get("PIP_RETRIES", "1"), **(environment or {})}
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=cwd, env=settings, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait(process)
         finally:
@@ -277,23 +318,18 @@ def last_words(output: str) -> str:
 # Files
 
 
-def read(name: str) -> str:
-    """Return the text of a file in requirements/."""
-    return (REQUIREMENTS / name).read_text(encoding="utf-8")
-
-
 def current(name: str) -> str:
-    """Return the text of a lock, "" when somebody has deleted it."""
-    return read(name) if (REQUIREMENTS / name).exists() else ""
+    """Return the text of a lock, "" when there is none."""
+    return (PROJECT / name).read_text(encoding="utf-8") if (PROJECT / name).exists() else ""
 
 
 def verified(path: Path) -> str:
     """Return the text of a lock that every machine may use. Raises LockError when it may not."""
     text = path.read_text(encoding="utf-8")
     for line in text.splitlines():
-        if re.match(r"-|[^#]*\bfile:|[^#]*://[^/\s]*@|.*#.* -[rc] (/|\w:|\.\.)", line):
+        if re.match(FORBIDDEN[path.suffix], line):
             raise LockError(f"{path.name} would hold an option, a credential or a path of this machine: {line[:99]!r}")
-    if bare := [pin for pin, hashes in pins(text).items() if not hashes]:
+    if bare := path.suffix == ".txt" and [pin for pin, hashes in pins(text).items() if not hashes]:
         raise LockError(f"{path.name} would hold {bare[0]} without a hash; ask for a released version of it")
     return text
 
@@ -311,8 +347,8 @@ def pins_only(lock: str) -> str:
 
 
 def publish(texts: dict[str, str]) -> None:
-    """Replace files in requirements/, all or none: each is written beside its target, then renamed onto it."""
-    targets = {REQUIREMENTS / name: text for name, text in texts.items() if text != current(name)}
+    """Replace locks, all or none: each is written beside its target, then renamed onto it."""
+    targets = {PROJECT / name: text for name, text in texts.items() if text != current(name)}
     before = {target: target.read_bytes() for target in targets if target.exists()}
     new = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in targets}
     try:

@@ -1,0 +1,103 @@
+"""Pipenv: Pipfile says what the service asks for, Pipfile.lock pins it, requirements/*.txt are made from there.
+
+tools/lock.py imports this file; it also runs it, in a copy of the project and with the Python that has Pipenv.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NAME = "Pipenv"
+MODULE = "pipenv"
+MANIFESTS = ("Pipfile",)
+LOCK = "Pipfile.lock"
+STALE = "out-of-date"  # what Pipenv says of a lock that does not fit
+UNUSED = ""
+KNOWS_ONE_PLATFORM = True
+CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
+
+HEADER = "# What Pipfile.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
+
+
+def environment(python: str) -> dict[str, str]:
+    """Return what its commands need to know; the tools' own environment saves Pipenv making one."""
+    quiet = {"PIPENV_NOSPIN": "1", "PIPENV_VERBOSITY": "-1", "NO_COLOR": "1", "COLUMNS": "999"}
+    place = {"VIRTUAL_ENV": str(Path(python).parent.parent), "PIPENV_PIPFILE": "Pipfile", "UV_PYTHON": python}
+    return quiet | place | {"UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+
+
+def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
+    """Bring Pipfile.lock and requirements/ below `work` up to date; for a check, only requirements/."""
+    if action == "upgrade":
+        run("resolving Pipfile", "-m", "pipenv", "lock")
+    elif action == "check":
+        run("checking Pipfile.lock", "-m", "pipenv", "verify")
+    elif not fits(run, work):
+        lock_anew(run, work, pins)
+    if action != "compile":
+        files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
+        options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
+        run("resolving tools.in", "-m", "uv", "pip", "compile", *options, *files)
+    run("writing requirements/*.txt", __file__)
+
+
+def fits(run: Callable[..., None], work: Path) -> bool:
+    """Return whether there is a Pipfile.lock, made from this Pipfile."""
+    if not (work / LOCK).exists():
+        return False
+    try:
+        run("checking Pipfile.lock", "-m", "pipenv", "verify")
+    except RuntimeError:
+        return False
+    return True
+
+
+def lock_anew(run: Callable[..., None], work: Path, pins: list[str]) -> None:
+    """Lock with the pins there are, which `pipenv lock` alone would all move to the newest versions.
+
+    Pipenv resolves every category within the pins of the default one. So the pins take that place, the service's
+    own packages become other categories, and what Pipenv makes of these goes back where it belongs.
+    """
+    manifest, native = work / "Pipfile", work / LOCK
+    asked = manifest.read_text(encoding="utf-8")
+    if native.exists():
+        locked = json.loads(native.read_text(encoding="utf-8"))
+        found = [*locked["default"].items(), *locked["develop"].items()]
+        pins = [f"{name}{entry['version']}" for name, entry in found if "version" in entry]
+    renamed = re.sub(r"(?m)^\[packages\b", "[prod", re.sub(r"(?m)^\[dev-packages\b", "[dev", asked))
+    kept = "".join(f'{name} = "=={version}"\n' for name, version in sorted({tuple(pin.split("==")) for pin in pins}))
+    manifest.write_text(f"{renamed}\n[packages]\n{kept}", encoding="utf-8")
+    try:
+        run("resolving Pipfile", "-m", "pipenv", "lock")
+        locked = json.loads(native.read_text(encoding="utf-8"))
+        prod, dev = locked.pop("prod", {}), locked.pop("dev", {})
+        locked |= {"default": prod, "develop": dev | {name: prod[name] for name in prod.keys() & dev.keys()}}
+        native.write_text(json.dumps(locked), encoding="utf-8")
+        manifest.write_text(asked, encoding="utf-8")
+        run("writing Pipfile.lock", "-m", "pipenv", "upgrade")
+    except RuntimeError:  # what the Pipfile asks for does not go with these pins
+        manifest.write_text(asked, encoding="utf-8")
+        run("resolving Pipfile without the pins", "-m", "pipenv", "lock")
+
+
+def requirements(packages: dict[str, dict[str, Any]]) -> str:
+    """Return the packages of a category as they are for this platform and this Python, without markers."""
+    from packaging.markers import Marker
+
+    text = HEADER.format(*sys.version_info)
+    for name, package in sorted(packages.items()):
+        if "markers" not in package or Marker(package["markers"]).evaluate():
+            hashes = sorted(f"--hash={value}" for value in package.get("hashes", []))
+            wheel = Path(package.get("file", "")).name.split("-")  # of a file of this project
+            version = package.get("version") or (f"=={wheel[1]}" if wheel[-1].endswith(".whl") else "")
+            text += " \\\n    ".join([f"{name}{version}", *hashes]) + "\n"
+    return text
+
+
+if __name__ == "__main__":
+    locked = json.loads(Path(LOCK).read_text(encoding="utf-8"))
+    for path, category in ((Path("requirements/prod.txt"), "default"), (Path("requirements/dev.txt"), "develop")):
+        path.write_text(requirements(locked[category]), encoding="utf-8", newline="\n")

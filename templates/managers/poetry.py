@@ -1,0 +1,78 @@
+"""Poetry: pyproject.toml says what the service asks for, poetry.lock pins it, requirements/*.txt are made from there.
+
+tools/lock.py imports this file; it also runs it, in a copy of the project and with the Python that has Poetry.
+"""
+
+import platform
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NAME = "Poetry"
+MODULE = "poetry"
+MANIFESTS = ("pyproject.toml",)
+LOCK = "poetry.lock"
+STALE = "changed significantly"  # what Poetry says of a lock that does not fit
+UNUSED = ""
+KNOWS_ONE_PLATFORM = False
+CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
+
+HEADER = "# What poetry.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
+LINUX = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
+
+
+def environment(python: str) -> dict[str, str]:
+    """Return what its commands need to know."""
+    return {"POETRY_VIRTUALENVS_CREATE": "false", "UV_PYTHON": python, "UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+
+
+def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
+    """Bring poetry.lock and requirements/ below `work` up to date; for a check, only requirements/."""
+    if action == "check":
+        manifest = work / "pyproject.toml"  # Poetry would miss the README in this copy of the project
+        manifest.write_text(re.sub(r"(?m)^readme = .*\n", "", manifest.read_text(encoding="utf-8")), encoding="utf-8")
+        run("checking poetry.lock", "-m", "poetry", "check", "--lock")
+    else:
+        if not (work / LOCK).exists():
+            (work / LOCK).write_text(seed(pins), encoding="utf-8")
+        regenerate = ["--regenerate"] if action == "upgrade" else []
+        run("resolving pyproject.toml", "-m", "poetry", "lock", "--no-interaction", "--no-ansi", *regenerate)
+    if action != "compile":
+        files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
+        options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
+        run("resolving tools.in", "-m", "uv", "pip", "compile", *options, *files)
+    run("writing requirements/*.txt", __file__)
+
+
+def seed(pins: list[str]) -> str:
+    """Return a poetry.lock that knows no more than versions: Poetry prefers them, and fills in the rest."""
+    text = ""
+    for name, version in (pin.split("==") for pin in pins):
+        text += f'[[package]]\nname = "{name}"\nversion = "{version}"\ndescription = ""\noptional = false\n'
+        text += 'python-versions = "*"\ngroups = ["main"]\nfiles = []\n\n'
+    return text + '[metadata]\nlock-version = "2.1"\npython-versions = "*"\ncontent-hash = ""\n'
+
+
+def requirements(packages: list[dict[str, Any]], group: str) -> str:
+    """Return the packages of a group as they are for Linux and this Python, without markers."""
+    from packaging.markers import Marker
+
+    here = LINUX | {"platform_machine": platform.machine().replace("arm64", "aarch64")}
+    text = HEADER.format(*sys.version_info)
+    for package in sorted(packages, key=lambda package: str(package["name"])):
+        marker = package.get("markers", "")
+        marker = marker.get(group, "") if isinstance(marker, dict) else marker
+        if group in package["groups"] and (not marker or Marker(marker).evaluate(here)):
+            hashes = sorted(f"--hash={file['hash']}" for file in package["files"])
+            text += " \\\n    ".join([f"{package['name']}=={package['version']}", *hashes]) + "\n"
+    return text
+
+
+if __name__ == "__main__":
+    import tomllib
+
+    locked = tomllib.loads(Path(LOCK).read_text(encoding="utf-8"))["package"]
+    for path, group in ((Path("requirements/prod.txt"), "main"), (Path("requirements/dev.txt"), "dev")):
+        path.write_text(requirements(locked, group), encoding="utf-8", newline="\n")

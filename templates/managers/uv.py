@@ -1,0 +1,76 @@
+"""uv: pyproject.toml says what the service asks for, uv.lock pins it, requirements/*.txt are exported from there.
+
+tools/lock.py imports this file; it also runs it, in a copy of the project and with the Python that has uv.
+"""
+
+import platform
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+NAME = "uv"
+MODULE = "uv"
+MANIFESTS = ("pyproject.toml",)
+LOCK = "uv.lock"
+STALE = "run `uv lock`"  # what uv says of a lock that does not fit
+UNUSED = ""
+KNOWS_ONE_PLATFORM = False
+CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
+
+HEADER = "# What uv.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
+LINUX = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
+
+
+def environment(python: str) -> dict[str, str]:
+    """Return what its commands need to know."""
+    return {"UV_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never", "UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+
+
+def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
+    """Bring uv.lock and requirements/ below `work` up to date; for a check, only what is exported."""
+    upgrade = ["--upgrade"] if action == "upgrade" else []
+    if action == "check":
+        run("checking uv.lock", "-m", "uv", "lock", "--check")
+    else:
+        if not (work / LOCK).exists():
+            (work / LOCK).write_text(seed(pins), encoding="utf-8")
+        run("resolving pyproject.toml", "-m", "uv", "lock", *upgrade)
+    if action != "compile":
+        files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
+        options = ["--generate-hashes", "--python-platform", "linux", *upgrade]
+        run("resolving tools.in", "-m", "uv", "pip", "compile", *options, *files)
+    export = ["-m", "uv", "export", "--frozen", "--no-emit-project", "--no-annotate", "--no-header"]
+    for name, group in (("prod", ["--no-default-groups"]), ("dev", ["--only-group", "dev"])):
+        run(f"exporting {name}.txt", *export, *group, "--output-file", f"requirements/{name}.txt")
+    run("leaving out what is for other platforms", __file__)
+
+
+def seed(pins: list[str]) -> str:
+    """Return a uv.lock that knows no more than versions: uv prefers them, and fills in the rest."""
+    text = 'version = 1\nrequires-python = ">=3"\n'
+    for name, version in (pin.split("==") for pin in pins):
+        source = 'source = { registry = "https://pypi.org/simple" }'
+        text += f'\n[[package]]\nname = "{name}"\nversion = "{version}"\n{source}\n'
+    return text
+
+
+def settle(exported: str) -> str:
+    """Return exported requirements as they are for Linux and this Python, without markers."""
+    from packaging.markers import Marker
+
+    here = LINUX | {"platform_machine": platform.machine().replace("arm64", "aarch64")}
+    text = HEADER.format(*sys.version_info)
+    for block in re.findall(r"(?m)^\S.*(?:\n .*)*", exported):
+        requirement, *hashes = re.split(r" \\\n +", block)
+        pin, _, marker = requirement.partition(" ; ")
+        if wheel := re.fullmatch(r".*/([^/-]+)-([^/-]+)-[^/]+\.whl", pin):  # a file of this project
+            pin = f"{wheel[1].replace('_', '-')}=={wheel[2]}"
+        if not marker or Marker(marker).evaluate(here):
+            text += " \\\n    ".join([re.sub(r"\[.*\]", "", pin), *sorted(hashes)]) + "\n"
+    return text
+
+
+if __name__ == "__main__":
+    for path in (Path("requirements/prod.txt"), Path("requirements/dev.txt")):
+        path.write_text(settle(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

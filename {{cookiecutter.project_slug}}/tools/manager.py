@@ -1,0 +1,1 @@
+{% include "managers/" ~ cookiecutter.dependency_manager ~ ".py" -%}
