@@ -5,6 +5,7 @@ import contextlib
 import html
 import itertools
 import json
+import math
 import re
 import shutil
 import subprocess

@@ -4,14 +4,11 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, g, request
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram, make_wsgi_app
 from prometheus_client.multiprocess import MultiProcessCollector
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PORT = 9000
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -43,7 +40,7 @@ def init_app(app: Flask) -> None:
     app.wsgi_app = beside(app.wsgi_app)  # type: ignore[assignment]
 
 
-def beside(service: "WSGIApplication") -> "WSGIApplication":
+def beside(service: WSGIApplication) -> WSGIApplication:
     """Return an application that serves the metrics on their port, and the service on every other."""
     registry = REGISTRY
     if FOLDER in os.environ:
@@ -52,7 +49,7 @@ def beside(service: "WSGIApplication") -> "WSGIApplication":
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     metrics = make_wsgi_app(registry)
 
-    def choose(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         chosen = metrics if environ["SERVER_PORT"] == str(PORT) else service
         return chosen(environ, start_response)
 
