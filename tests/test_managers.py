@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pip._internal.models.index import PyPI
 
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, write
@@ -277,7 +278,7 @@ def carry_over(project: Project, manager: str) -> None:
     elif '"six"' not in text:
         text = text.replace("dependencies = [\n", 'dependencies = [\n  "six",\n', 1)
     if manager == "poetry" and "tool.poetry.source" not in text:  # any index, not just one that speaks JSON
-        text += '\n[[tool.poetry.source]]\nname = "index"\nurl = "https://pypi.org/simple/"\n'
+        text += '\n[[tool.poetry.source]]\nname = "index"\nurl = "' + PyPI.simple_url + '/"\n'
     manifest(project).write_text(text, encoding="utf-8")
 
 
