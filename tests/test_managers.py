@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pip._internal.models.index import PyPI
 
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, write
@@ -126,13 +127,7 @@ def test_packages_come_and_go_and_the_other_pins_stay(small_native: Project, man
     assert lock(project, "check").stdout.endswith("lock: the locks are what the service asks for.\n")
 
     write(project, "tools.in", "uv\n")  # the rest would take long
-    write(project, "tools.txt", re.findall(r"(?m)^uv==.*\n(?:[ \t].*\n)*", project.read("requirements/tools.txt"))[0])
-    next((project.path / ".cache").glob("tools-*")).rename(project.path / "tools-venv")
-    code = (
-        f"import lock; lock.tools_venv = lambda *_, **__: '{project.path}/tools-venv/bin/python'; lock.sys.argv[1:] = "
-    )
-    code += "['upgrade', 'rebaseline']; lock.sys.exit(lock.main())"
-    project.run(sys.executable, "-Bc", code, PYTHONPATH="tools", LAYERCAKE_LOCK="require")
+    lock(project, "upgrade", "rebaseline")
     assert pins(project) == pins(project, "baseline.txt") == {"layer-alpha==1.1", "layer-beta==2.0"}
     assert {pin.split("==")[0] for pin in pins(project, "tools.txt")} == {"uv"}
 
@@ -283,7 +278,7 @@ def carry_over(project: Project, manager: str) -> None:
     elif '"six"' not in text:
         text = text.replace("dependencies = [\n", 'dependencies = [\n  "six",\n', 1)
     if manager == "poetry" and "tool.poetry.source" not in text:  # any index, not just one that speaks JSON
-        text += '\n[[tool.poetry.source]]\nname = "index"\nurl = "https://pypi.org/simple/"\n'
+        text += '\n[[tool.poetry.source]]\nname = "index"\nurl = "' + PyPI.simple_url + '/"\n'
     manifest(project).write_text(text, encoding="utf-8")
 
 

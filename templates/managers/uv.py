@@ -50,7 +50,7 @@ def seed(pins: list[str]) -> str:
     """Return a uv.lock that knows no more than versions: uv prefers them, and fills in the rest."""
     text = 'version = 1\nrequires-python = ">=3"\n'
     for name, version in (pin.split("==") for pin in pins):
-        source = 'source = { registry = "https://pypi.org/simple" }'
+        source = 'source = { registry = "https://index.invalid/simple" }'
         text += f'\n[[package]]\nname = "{name}"\nversion = "{version}"\n{source}\n'
     return text
 
