@@ -34,19 +34,20 @@ def main() -> int:
             print(f"resolving {name} ...", flush=True)
             requirements = Path(scratch, "all.in")
             requirements.write_text(text, encoding="utf-8")
-            lock = uv(*RESOLVE, "--python-version", python, "--python-platform", "linux", str(requirements))
+            newest = f"{python}.99"  # what an early X.Y lacked and was given as a package is not needed
+            lock = uv(*RESOLVE, "--python-version", newest, "--python-platform", "linux", str(requirements))
             pins = tools["parse"](lock)
             missing = tools["names_in"](text) - pins.keys()
             if missing:
                 sys.exit(f"renew_locks: uv left out {', '.join(sorted(missing))} for Python {python}")
             texts[LOCKS / name] = tools["render"](pins, roots=set(), source="")
         print("reading the module names ...", flush=True)
-        newest = Path(scratch, "newest.txt")
-        newest.write_text(texts[LOCKS / f"{pythons[0]}.txt"], encoding="utf-8")
+        everything = Path(scratch, "everything.txt")
+        everything.write_text(texts[LOCKS / f"{pythons[0]}.txt"], encoding="utf-8")
         site = Path(scratch, "site")
         install = ["pip", "install", "--quiet", "--no-config", "--no-deps", "--require-hashes"]
         uv(*install, "--python-version", pythons[0], "--python-platform", "linux", "--only-binary", ":all:",
-           "--target", str(site), "--requirement", str(newest))  # fmt: skip
+           "--target", str(site), "--requirement", str(everything))  # fmt: skip
         modules = {entry.name.split(".")[0] for entry in site.iterdir() if not entry.name.endswith(".dist-info")}
         modules.add("pip")  # `make setup` runs it in the project's folder
         names = sorted(name for name in modules if name.isidentifier() and not name.startswith("_"))

@@ -8,8 +8,8 @@ import pytest
 
 from tests.browser import VERSION, looking_at
 from tests.conftest import Bake
+from tests.containers import PYTHON
 from tests.support import NASTY, once
-from tests.test_image import PYTHON
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -4,85 +4,16 @@ import json
 import re
 import subprocess
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.conftest import Bake
-from tests.support import Project, has_image
+from tests.containers import KEY, PYTHON, UNREACHABLE, a_new_package, ask, built, docker, layers, pins, running
+from tests.support import has_image
 
 pytestmark = pytest.mark.docker
-
-# The configuration of package indexes that do not answer, as docker-bake.hcl takes it.
-UNREACHABLE: dict[str, Any] = {
-    "PIP_CONF": "[global]\nindex-url = http://127.0.0.1:9/pip-was-here\nretries = 0\n",
-    "UV_TOML": '[[index]]\nurl = "http://127.0.0.1:9/uv-was-here"\ndefault = true\n',
-}
-KEY = "0123456789abcdef0123456789abcdef"
-PYTHON = "3.14"
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    """Return what a docker command prints."""
-    result = subprocess.run(
-        ["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert not check or result.returncode == 0, f"docker {' '.join(arguments)}:\n{result.stdout}"
-    return result.stdout.strip()
-
-
-@contextmanager
-def built(project: Project, *options: str) -> Iterator[str]:
-    """Build an image of the project, yield its tag, and remove it; unchanged layers come from the cache."""
-    tag = f"layercake-test:{uuid4().hex[:12]}"
-    project.run("docker", "build", "--quiet", "--tag", tag, *options, ".")
-    try:
-        yield tag
-    finally:
-        docker("image", "rm", "--force", tag)
-
-
-@contextmanager
-def running(tag: str, *options: str) -> Iterator[tuple[str, str]]:
-    """Run a container; yield its id and its address once it answers."""
-    container = docker("run", "--detach", "--publish", "127.0.0.1:0:8000", *options, tag)
-    try:
-        address = "http://" + docker("port", container, "8000")
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                ask(f"{address}/livez")
-                break
-            except OSError:
-                assert time.monotonic() < deadline, docker("logs", container)
-                time.sleep(0.2)
-        yield container, address
-    finally:
-        docker("rm", "--force", container)
-
-
-def ask(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as response:
-        return str(response.read().decode())
-
-
-def layers(tag: str) -> list[str]:
-    return list(json.loads(docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", tag)))
-
-
-def pins(lock: str) -> set[str]:
-    return set(re.findall(r"^[a-z0-9-]+==[^ ]+", lock, flags=re.MULTILINE))
-
-
-def a_new_package(project: Project) -> tuple[str, str]:
-    """Return the name and the pin, with hashes, of a package that the service does not have: out of dev.txt."""
-    block = re.search(r"^(iniconfig)==(?:.*\\\n)+.*\n", project.read("requirements/dev.txt"), flags=re.MULTILINE)
-    assert block
-    return block[1], block[0]
 
 
 @pytest.mark.parametrize("python", ["3.14", "3.13", "3.12", "3.11"])

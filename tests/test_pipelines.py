@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from tests.conftest import Bake
+from tests.containers import UNREACHABLE, a_new_package, docker
 from tests.support import ROOT, Project, can_get, tool
-from tests.test_image import UNREACHABLE, a_new_package, docker
 
 PYTHON = "3.14"
 BASE = f"python:{PYTHON}-slim"

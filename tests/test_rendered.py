@@ -12,7 +12,6 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +20,7 @@ from markdown_it import MarkdownIt
 
 from local_extensions.answers import find_problems
 from tests.conftest import Bake
-from tests.support import ANSWERS, CHOICES, NASTY, ROOT, Project, contents, once, pairs, pairwise, tool
+from tests.support import ANSWERS, CHOICES, NASTY, ROOT, Project, contents, hook, once, pairs, pairwise, tool
 
 # The longest and the shortest names: a formatter must be content with both.
 TEXTS: dict[str, dict[str, str]] = {
@@ -57,12 +56,8 @@ def matrix(shared: Path) -> dict[str, Project]:
 
 def remove_files_of_other_answers(project: Path, answers: dict[str, str]) -> None:
     """Do what the hook does before it locks, without a process for each project."""
-    source = (ROOT / "hooks" / "post_gen_project.py").read_text(encoding="utf-8")
-    given = json.dumps(json.dumps({"package_name": "flask_service"} | answers))[1:-1]
-    hook: dict[str, Any] = {"__name__": "hook"}
     with contextlib.chdir(project):
-        exec(source.replace("{{ cookiecutter | embed }}", given), hook)
-        hook["remove_files_of_other_answers"]()
+        hook(answers)["remove_files_of_other_answers"]()
 
 
 def files(matrix: dict[str, Project], pattern: str = "*") -> Iterator[tuple[str, Path]]:

@@ -1,6 +1,7 @@
-"""Generated services, installed by hash: their own tests, linters and type checker pass. A pairwise set of answers."""
+"""A pairwise set of services: installed by hash, each passes its own tests, linters and types, and its image answers."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bake
-from tests.support import CHOICES, NASTY, Case, has_image, interpreter, once, pairs, pairwise
+from tests.containers import ask, built, docker, running, servers, status
+from tests.support import CHOICES, NASTY, Case, Project, has_image, interpreter, once, pairs, pairwise
 
 FACTORS = {**CHOICES, "text": ["plain", "nasty"]}
 CHECKS = (
@@ -35,12 +37,16 @@ def test_every_pair_of_choices_is_in_the_set() -> None:
     assert len(CASES) < len(list(itertools.product(*FACTORS.values())))
 
 
+def baked(bake: Bake, case: Case) -> Project:
+    """Render a case."""
+    text = NASTY if case["text"] == "nasty" else {}
+    return bake(**{name: case[name] for name in CHOICES}, project_slug="orders", package_name="orders", **text)
+
+
 @pytest.mark.parametrize("case", [pytest.param(case, id="-".join(case.values()), marks=mark(case)) for case in CASES])
 def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -> None:
     python = case["python_version"]
-    text = NASTY if case["text"] == "nasty" else {}
-    answers = {name: case[name] for name in CHOICES}
-    project = bake(**answers, project_slug="orders", package_name="orders", **text)
+    project = baked(bake, case)
     uv = [sys.executable, "-m", "uv"]
 
     if found := interpreter(python):
@@ -50,7 +56,10 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
             locks = ("requirements/prod.txt", "requirements/dev.txt")
             project.run(*uv, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
 
-        venv = once(shared / f"service-{python}-{case['database']}-{case['error_tracking']}", install)
+        venv = once(
+            shared / "-".join(["service", python, case["database"], case["background_jobs"], case["error_tracking"]]),
+            install,
+        )
         for tool, *arguments in CHECKS:
             cache = str(shared / f"mypy-{python}")
             project.run(venv / "bin" / "python", "-m", tool, *arguments, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true")
@@ -65,3 +74,22 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
             subprocess.run(["docker", "image", "rm", "--force", tag], capture_output=True, check=False)
     else:
         pytest.skip(f"neither Python {python} nor an image of it is here")
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [pytest.param(case, id="-".join(case.values())) for case in CASES])
+def test_an_image_of_a_service_answers(bake: Bake, case: Case) -> None:
+    if not has_image(case["python_version"]):
+        pytest.skip(f"the engine has no python:{case['python_version']}-slim, and cannot pull it")
+    with built(baked(bake, case)) as tag, servers(case["database"], case["background_jobs"]) as (options, _):
+        if case["database"] != "none":
+            docker("run", "--rm", *options, tag, "flask", "--app", "orders", "migrate")
+        with running(tag, *options) as (_, address):
+            assert status(f"{address}/readyz") == 200
+            assert json.loads(ask(f"{address}/openapi.json"))["openapi"] == "3.1.0"
+            assert "Ana!" in ask(f"{address}/api/greetings/en?name=Ana")
+            if case["database"] != "none":
+                assert status(f"{address}/api/notes", {"text": "kept"}) == 201
+            if case["background_jobs"] != "none":
+                assert status(f"{address}/api/postcards", {"language": "en", "name": "Ana"}) == 202

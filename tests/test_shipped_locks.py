@@ -145,9 +145,13 @@ def test_the_template_and_the_project_mean_the_same_baseline(bake: Bake) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("errors", CHOICES["error_tracking"])
+@pytest.mark.parametrize("jobs", CHOICES["background_jobs"])
 @pytest.mark.parametrize("database", CHOICES["database"])
-def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(bake: Bake, tooled: Project, database: str) -> None:
-    project = bake(database=database, project_slug="whole")
+def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(
+    bake: Bake, tooled: Project, database: str, jobs: str, errors: str
+) -> None:
+    project = bake(database=database, background_jobs=jobs, error_tracking=errors, project_slug="whole")
     (tooled.path / ".cache").rename(project.path / ".cache")
     names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt", "requirements/baseline.txt"]
     before = {name: project.read(name) for name in names}
@@ -175,6 +179,7 @@ def renewed(copy: Path, *, check: bool = True, **env: str) -> tuple[dict[str, by
         "cookiecutter.json",
         "requirements.in",
         "requirements.txt",
+        "tests",
     ):
         if not (copy / name).exists():
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)

@@ -5,12 +5,11 @@ import json
 import re
 import struct
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cookiecutter.environment import StrictEnvironment
 
-from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD
+from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD, hook
 
 SETTINGS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 TEMPLATES = sorted(p for folder in (SCAFFOLD, ROOT / "templates") for p in folder.rglob("*") if p.is_file())
@@ -85,12 +84,9 @@ def test_every_python_has_shipped_locks_every_license_a_text_and_every_manager_i
 
 
 def test_every_file_that_depends_on_an_answer_exists() -> None:
-    hook: dict[str, Any] = {"__name__": "hook"}
-    name = "{{cookiecutter.package_name}}"
-    (source,) = (path.read_text(encoding="utf-8") for path in HOOKS)
-    exec(source.replace("{{ cookiecutter | embed }}", json.dumps(json.dumps({"package_name": name}))[1:-1]), hook)
-    assert hook["FILES"].keys() == {"ci", "database", "dependency_manager", "background_jobs", "error_tracking"}
-    for question, files in hook["FILES"].items():
+    defined = hook({"package_name": "{{cookiecutter.package_name}}"})["FILES"]
+    assert defined.keys() == {"ci", "database", "dependency_manager", "background_jobs", "error_tracking"}
+    for question, files in defined.items():
         for path, answers in files.items():
             assert (SCAFFOLD / path).exists(), path
             assert set(answers) < set(CHOICES[question]), path

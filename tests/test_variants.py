@@ -18,8 +18,8 @@ from benchmarks.measure import BenchmarkError
 from benchmarks.variants import OURS, VARIANTS, Variant, prepare, settings
 from benchmarks.variants.locks import OWN, Pin, pins_of, pipfile, pipfile_lock, poetry_hash, split
 from tests.conftest import Bake
+from tests.containers import KEY, PYTHON, a_new_package, ask, built, docker, pins, running
 from tests.support import tool
-from tests.test_image import KEY, PYTHON, a_new_package, ask, built, docker, pins, running
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 LOCK = f"""\

@@ -39,5 +39,5 @@ logconfig_dict = log_config(settings)
 def on_starting(server: Any) -> None:
     """Begin to count."""
     metrics.forget()
-    if metrics.FOLDER not in os.environ and settings.web_concurrency > 1:
+    if not os.environ.get(metrics.FOLDER) and settings.web_concurrency > 1:
         server.log.warning("each worker has metrics of its own: set %s to a folder", metrics.FOLDER)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.containers import KEY, built, running
 from tests.support import Project
-from tests.test_image import KEY, built, running
 
 VERSION = "1.2.3"  # of the service
 

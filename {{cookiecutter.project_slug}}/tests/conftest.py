@@ -165,7 +165,7 @@ def container(run: str, port: int, try_it: Callable[[int], None], not_yet: type[
     try:
         docker("version")
     except subprocess.CalledProcessError:
-        if "CI" in os.environ:  # a pipeline must not pass without these tests
+        if "CI" in os.environ:  # where nobody would notice that these tests are missing
             raise
         pytest.skip("there is neither a TEST_..._URL nor a Docker engine")
     server = docker(f"run --detach --publish 127.0.0.1::{port} {run}")

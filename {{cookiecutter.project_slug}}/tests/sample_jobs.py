@@ -1,10 +1,12 @@
 """Jobs for the tests: `celery --app tests.sample_jobs worker` runs them."""
 
 import os
+import signal
 import time
+from unittest.mock import patch
 
 import redis
-from celery import shared_task
+from celery import Task, shared_task
 
 from {{ cookiecutter.package_name }} import jobs
 
@@ -20,6 +22,22 @@ def wait_for_go(name: str) -> None:
     while not jobs.store().exists("go"):
         time.sleep(0.05)
     jobs.store().rpush("ended", name)
+
+
+@shared_task(bind=True)
+def lose_the_retry(self: Task[..., None], name: str) -> None:
+    """Lose the connection, then what would have been the retry, then end."""
+    if jobs.store().incr("tries") == 1:
+        with patch("celery.canvas.Signature.apply_async", side_effect=redis.ConnectionError):
+            self.retry()
+    jobs.store().rpush("ended", name)
+
+
+@shared_task
+def kill_its_process(name: str) -> None:
+    """End the process as a lack of memory does."""
+    jobs.store().incr("tries")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @shared_task

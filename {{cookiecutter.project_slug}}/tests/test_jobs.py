@@ -104,3 +104,22 @@ def test_a_job_that_fails_for_a_while_is_retried(app: Flask, kept: Redis, settin
     with worker(settings, log):
         wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
     assert kept.get("tries") == "3"
+
+
+def test_a_retry_that_redis_does_not_take_is_not_the_end(
+    app: Flask, kept: Redis, settings: Settings, log: Path
+) -> None:
+    enqueue(app, "lose_the_retry", "a")
+    with worker(settings, log):
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
+
+
+def test_a_job_that_kills_its_process_does_not_do_so_for_ever(
+    app: Flask, kept: Redis, settings: Settings, log: Path
+) -> None:
+    enqueue(app, "kill_its_process", "a")
+    with worker(settings, log):
+        wait_until(lambda: kept.get("tries") == "11", log)
+        enqueue(app, "fail_twice", "b")
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["b"], log)
+    assert kept.get("tries") == "12"

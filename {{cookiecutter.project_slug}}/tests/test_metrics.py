@@ -60,7 +60,7 @@ def test_the_counts_of_a_former_start_are_forgotten(
 ) -> None:
     monkeypatch.setenv(metrics.FOLDER, str(tmp_path / "counts"))
     create_app(settings)
-    for name in ("histogram_1.db", "notes.txt"):
+    for name in ("histogram_1.db", "service.db"):
         (tmp_path / "counts" / name).touch()
     metrics.forget()
-    assert [path.name for path in (tmp_path / "counts").iterdir()] == ["notes.txt"]
+    assert [path.name for path in (tmp_path / "counts").iterdir()] == ["service.db"]

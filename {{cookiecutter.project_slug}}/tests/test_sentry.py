@@ -19,7 +19,8 @@ def broken():
     raise RuntimeError("nobody expected this")
 
 secret = "hunter" + str(1 + 1)
-app.test_client().post("/broken", json={"password": secret}, headers={"Authorization": secret, "Cookie": secret})
+headers = {"Authorization": secret, "Cookie": secret, "X-Own": secret}
+app.test_client().post("/broken?name=" + secret, json={"password": secret}, headers=headers)
 app.test_client().get("/not/there")
 """
 

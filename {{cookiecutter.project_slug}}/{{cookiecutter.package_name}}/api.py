@@ -2,7 +2,7 @@
 
     @blueprint.post("")
     @operation(status=201)
-    def add_note(body: NewNote) -> Note:
+    def add_thing(body: NewThing) -> Thing:
 
 A view gets its `query` from the query string and its `body` from the JSON that was sent. What it returns goes out
 as JSON. `make openapi` writes the description to openapi.json.

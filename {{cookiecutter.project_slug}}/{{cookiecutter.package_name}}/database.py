@@ -65,16 +65,22 @@ def init_app(app: Flask) -> None:
 
 
 def connect(settings: Settings) -> Engine:
-    """Return a pool of connections: one for each thread{% if cookiecutter.database == "postgresql" %}, and none that a restarted database has forgotten{% endif %}."""
+    """Return a pool of connections, one for each thread{% if cookiecutter.database == "postgresql" %}, and none that a restarted database has forgotten{% endif %}."""
     url = settings.database_url.get_secret_value()
 {%- if cookiecutter.database == "sqlite" %}
-    pool = create_engine(url, pool_size=settings.web_threads, connect_args={"timeout": 10})
+    pool = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True, pool_size=settings.web_threads)
     event.listen(pool, "connect", leave_transactions_to_sqlalchemy)
     event.listen(pool, "connect", enforce_foreign_keys)
     event.listen(pool, "begin", begin)
     return pool
 {%- else %}
-    return create_engine(url, pool_pre_ping=True, pool_size=settings.web_threads, connect_args={"connect_timeout": 5})
+    return create_engine(
+        url,
+        connect_args={"connect_timeout": 5},
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=settings.web_threads,
+    )
 {%- endif %}
 
 

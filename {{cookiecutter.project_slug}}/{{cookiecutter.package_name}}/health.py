@@ -33,7 +33,7 @@ def readyz() -> dict[str, object]:
         try:
             check()
         except Exception:
-            logger.exception("readiness check %s failed", name)
+            logger.warning("readiness check %s failed", name, exc_info=True)
             failed.append(name)
     if failed:
         raise ServiceUnavailable(f"Not ready: {', '.join(failed)}.")

@@ -1,23 +1,30 @@
 """Jobs that outlive a request: Redis keeps them, `celery --app {{ cookiecutter.package_name }}.worker worker` runs them.
 
-A job is acknowledged when it has ended, not when it begins: one whose worker dies runs again. So a job has to bear
-being run twice, and what can fail for a while is retried.
+A job is acknowledged when it has ended, not when it begins: one whose worker dies runs again, so it has to bear being
+run twice. One that a server has failed is retried.
 """
 
 import logging
-from typing import Any
+from typing import Any, NoReturn
 
 import redis
 from celery import Celery, Task
+from celery.exceptions import Reject
 from celery.signals import before_task_publish, task_postrun, task_prerun
 from flask import Flask, Response, current_app
-from kombu.exceptions import OperationalError
+from kombu.exceptions import OperationalError as BrokerError
+{%- if cookiecutter.database != "none" %}
+from sqlalchemy.exc import OperationalError as DatabaseError
+{%- endif %}
 from werkzeug.exceptions import ServiceUnavailable
 
 from {{ cookiecutter.package_name }}.errors import problem
 from {{ cookiecutter.package_name }}.health import add_check
 from {{ cookiecutter.package_name }}.logs import request_id
 from {{ cookiecutter.package_name }}.settings import Settings
+
+FAILURES = (BrokerError, {% if cookiecutter.database != "none" %}DatabaseError, {% endif %}redis.ConnectionError, redis.TimeoutError)
+"""What goes by when a server is back: a job that meets it is retried."""
 
 LONGEST_PAUSE = 30
 """Seconds between two tries of a job, at most."""
@@ -34,7 +41,7 @@ def init_app(app: Flask) -> None:
         url, decode_responses=True, socket_timeout=5, socket_connect_timeout=5
     )
     app.register_error_handler(redis.RedisError, unavailable)
-    app.register_error_handler(OperationalError, unavailable)
+    app.register_error_handler(BrokerError, unavailable)
     with app.app_context():
         add_check("redis", ping)
 
@@ -46,7 +53,7 @@ def ping() -> None:
 
 def unavailable(_error: Exception) -> Response:
     """Return the answer to a request that needed Redis, which did not answer."""
-    logger.exception("Redis failed")
+    logger.warning("Redis failed", exc_info=True)
     return problem(ServiceUnavailable("What this needs does not answer; try again later."))
 
 
@@ -54,16 +61,25 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
     """Return Celery for the jobs of the application."""
 
     class Job(Task[..., Any]):
-        """A task that runs in the application's context, and is retried while Redis does not answer."""
+        """A task that runs in the application's context, and is retried when a server or its own process fails."""
 
-        autoretry_for = (redis.ConnectionError, redis.TimeoutError)
+        autoretry_for = FAILURES
+        default_retry_delay = 1
+        max_retries = 10
         retry_backoff = True
         retry_backoff_max = LONGEST_PAUSE
-        max_retries = 10
+        retry_on_worker_lost = True  # not without end: a job may be what kills its process
 
         def __call__(self, *args: object, **kwargs: object) -> object:
             with app.app_context():
                 return super().__call__(*args, **kwargs)
+
+        def retry(self, *args: Any, **kwargs: Any) -> NoReturn:
+            """Retry later, or at once where Redis does not take that; Celery would give the job up."""
+            try:
+                raise super().retry(*args, **kwargs)
+            except Reject as error:
+                raise Reject(error, requeue=True) from None
 
     celery: Celery = Celery(app.import_name, task_cls=Job)
     celery.conf.update(
@@ -74,17 +90,18 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
             "visibility_timeout": 2 * settings.job_timeout + LONGEST_PAUSE,
             "socket_timeout": 5,
             "socket_connect_timeout": 5,
+            "unacked_restore_throttle": 1,  # look for such jobs every ten seconds
         },
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
         task_publish_retry_policy={"max_retries": 1},
-        task_time_limit=settings.job_timeout,
+        task_soft_time_limit=settings.job_timeout,
+        task_time_limit=settings.job_timeout + 5,
         worker_concurrency=settings.job_concurrency,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
-        worker_soft_shutdown_timeout=25,
     )
     celery.set_default()
     return celery

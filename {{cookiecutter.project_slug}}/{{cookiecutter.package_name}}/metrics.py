@@ -23,7 +23,7 @@ duration = Histogram(
 
 
 def init_app(app: Flask) -> None:
-    """Measure every request, and answer on the port of the metrics with those of all workers."""
+    """Measure every request, and answer on the port of the metrics with those of all processes."""
 
     @app.before_request
     def begin() -> None:
@@ -43,8 +43,8 @@ def init_app(app: Flask) -> None:
 def beside(service: WSGIApplication) -> WSGIApplication:
     """Return an application that serves the metrics on their port, and the service on every other."""
     registry = REGISTRY
-    if FOLDER in os.environ:
-        Path(os.environ[FOLDER]).mkdir(parents=True, exist_ok=True)
+    if folder := os.environ.get(FOLDER):
+        Path(folder).mkdir(parents=True, exist_ok=True)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     metrics = make_wsgi_app(registry)
@@ -57,7 +57,7 @@ def beside(service: WSGIApplication) -> WSGIApplication:
 
 
 def forget() -> None:
-    """Remove what the workers of a former start have counted, before the first of this one does."""
-    if FOLDER in os.environ:
-        for counts in Path(os.environ[FOLDER]).glob("*.db"):
+    """Remove what the processes of a former start have counted, before the first of this one does."""
+    if folder := os.environ.get(FOLDER):
+        for counts in Path(folder).glob("histogram_*.db"):
             counts.unlink()

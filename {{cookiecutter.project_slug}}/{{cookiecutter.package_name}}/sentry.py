@@ -1,5 +1,7 @@
 """Errors that nobody expected are sent to Sentry, when SENTRY_DSN says where that is."""
 
+from typing import Any
+
 from flask import Flask
 
 from {{ cookiecutter.package_name }}.settings import Settings
@@ -18,4 +20,12 @@ def init_app(app: Flask) -> None:
             send_default_pii=False,
             include_local_variables=False,
             max_request_body_size="never",
+            before_send=without_what_clients_sent,
         )
+
+
+def without_what_clients_sent(event: Any, _hint: object) -> Any:
+    """Return an event with the method and the path of its request alone."""
+    if "request" in event:
+        event["request"] = {key: value for key, value in event["request"].items() if key in ("method", "url")}
+    return event

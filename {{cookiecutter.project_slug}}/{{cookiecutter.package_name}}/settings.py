@@ -3,8 +3,11 @@
 Without APP_ENV the service takes itself to be in production: what is forgotten must fail, not run open.
 """
 
-{% if cookiecutter.background_jobs == "celery" or cookiecutter.error_tracking == "sentry" %}import re
+{% if cookiecutter.error_tracking == "sentry" %}import re
 {% endif %}from typing import Literal
+{%- if cookiecutter.background_jobs == "celery" %}
+from urllib.parse import urlsplit
+{%- endif %}
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -75,6 +78,9 @@ class Settings(BaseSettings):
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     """How many reverse proxies set X-Forwarded-For and X-Forwarded-Proto. With 0 those headers are ignored."""
 
+    otel_traces_exporter: Literal["otlp", "console", "none"] | None = None
+    """What becomes of traces; OpenTelemetry reads this and its other variables itself."""
+
     web_concurrency: int = Field(default=2, ge=1)
     """How many worker processes serve. A container sees the cores of its host, not its share of them."""
 
@@ -133,8 +139,13 @@ class Settings(BaseSettings):
         """Refuse what is no URL of Redis, and in production the one for development."""
         if in_production(info) and url.get_secret_value() == DEVELOPMENT_REDIS:
             raise ValueError("production needs a Redis of its own, like redis://:password@host:6379/0")
-        if not re.fullmatch(r"rediss?://\S+", url.get_secret_value()):
-            raise ValueError("this is no URL of Redis; write it like redis://:password@host:6379/0")
+        try:
+            parsed = urlsplit(url.get_secret_value())
+            known = parsed.scheme in ("redis", "rediss") and parsed.hostname and parsed.port != 0
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError("this is no URL of Redis, like redis://:password@host:6379/0; write @ as %40, / as %2F")
         return url
 {%- endif %}
 {%- if cookiecutter.error_tracking == "sentry" %}

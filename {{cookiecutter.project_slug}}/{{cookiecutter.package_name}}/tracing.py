@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry, set up by its own OTEL_* variables. Until they say so, nothing of it is imported."""
+"""Traces by OpenTelemetry, set up by its own OTEL_* variables. Until they say so, its SDK is not imported."""
 
 import logging
 import os
@@ -68,8 +68,9 @@ def trace_statements(engine: Engine) -> None:
     @event.listens_for(engine, "before_cursor_execute")
     def begin_span(_connection: object, _cursor: object, statement: str, *rest: Any) -> None:
         attributes = {"db.system.name": engine.dialect.name, "db.query.text": statement}
-        _, context, _ = rest
-        context.span = tracer.start_span(statement.split()[0], kind=trace.SpanKind.CLIENT, attributes=attributes)
+        _, context, _many = rest
+        name, *_ = statement.split() or ["SQL"]
+        context.span = tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=attributes)
 
     @event.listens_for(engine, "after_cursor_execute")
     def end_span(*statement: Any) -> None:
@@ -83,7 +84,18 @@ def trace_statements(engine: Engine) -> None:
             span.end()
 
 {% endif %}
-class SpanFilter(logging.Filter):
+{% if cookiecutter.background_jobs == "celery" %}def send_what_is_left() -> None:
+    """Send the spans that wait for company: for processes that end without Python's usual care."""
+    if wanted():
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.trace import get_tracer_provider
+
+        provider = get_tracer_provider()
+        if isinstance(provider, TracerProvider):
+            provider.force_flush()
+
+
+{% endif %}class SpanFilter(logging.Filter):
     """Adds the ids of the trace and the span to what is logged while one goes on."""
 
     def filter(self, record: logging.LogRecord) -> bool:

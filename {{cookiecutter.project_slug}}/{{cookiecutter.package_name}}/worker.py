@@ -3,15 +3,21 @@
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_shutdown
 
-from {{ cookiecutter.package_name }} import create_app
+from {{ cookiecutter.package_name }} import create_app, tracing
 from {{ cookiecutter.package_name }}.settings import SettingsError
 
 
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Keep Celery from setting up its own."""
+
+
+@worker_process_shutdown.connect
+def send_traces(**_: Any) -> None:
+    """Send what the process has not sent yet."""
+    tracing.send_what_is_left()
 
 
 try:
