@@ -43,6 +43,10 @@ locks: .venv/installed ## renew the locks that the template ships, and its own
 screenshots: .venv/installed ## renew the pictures of the README, in the browser of the tests; needs Docker
 	$(BIN)/python -m scripts.screenshots
 
+.PHONY: options
+options: .venv/installed ## measure what each option costs, and write it into README.md; needs Docker
+	$(BIN)/python scripts/measure_options.py
+
 .PHONY: bench
 bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen
 	$(BIN)/python -m benchmarks $(ARGS)

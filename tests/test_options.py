@@ -22,7 +22,7 @@ KNOW_ALL = {"Dockerfile", "tools/builds.py", "tools/lock.py"}
 
 # The lines that make way for another one when an option is added. All else stays as it is.
 MAKES_WAY = re.compile(
-    r"run: setup ## .*|docker run --rm .*|- The image runs as user 10001.*|"
+    r"    build:|run: setup ## .*|docker run --rm .*|- The image runs as user 10001.*|"
     r'    find /usr /app -cnewer .*|def (settings|app)\(.*|    """Production settings: .*|    return create_app\(settings\)|'
     r'    assert client.get\("/readyz"\).json == .*'
 )

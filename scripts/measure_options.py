@@ -1,0 +1,131 @@
+"""Measures what each option costs, and writes the table of README.md: `make options`. It needs Docker.
+
+A service is generated and built for each answer; counted are the packages of its lock and the bytes of /opt/venv, the
+virtual environment in the image. What traces cost is measured in the image as well: rounds of requests inside of one
+process, with tracing taken out of the code, there but off, and on with a collector that is never asked.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+ROUNDS = 7
+MB = 1_000_000
+
+WHAT = {
+    "dependency_manager": "what you edit, and the native lock; [they can be exchanged](docs/managers.md)",
+    "ci": "a pipeline: lint, types, tests, locks, image",
+    "database": "SQLAlchemy, migrations with Alembic, a sample resource",
+    "background_jobs": "workers, retries, a sample job; Redis",
+    "error_tracking": "errors that nobody expected, without what clients sent",
+}
+
+ASK = """
+import sys, time
+from flask_service import create_app, tracing
+if sys.argv[1] == "absent":
+    tracing.init_app = lambda app: None
+client = create_app().test_client()
+for count in (200, 2000):
+    started = time.perf_counter()
+    for _ in range(count):
+        client.get("/api/greetings/en")
+    taken = time.perf_counter() - started
+print(taken / count, flush=True)
+__import__("os")._exit(0)
+"""
+
+
+def main() -> int:
+    questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    base_packages, base_bytes, ratios = measure({}, traces=True)
+    rows = []
+    for question, what in WHAT.items():
+        for answer in questions[question]:
+            default = answer == questions[question][0]
+            packages, size, _ = (base_packages, base_bytes, {}) if default else measure({question: answer})
+            more = (packages - base_packages, round((size - base_bytes) / MB, 1))
+            rows.append((question, answer, what, more))
+    text = table(questions, rows, base_packages, base_bytes) + traces_cost(ratios)
+    old = README.read_text(encoding="utf-8")
+    new = re.sub(r"(?s)(?<=<!-- options -->\n).*(?=<!-- /options -->)", lambda _: text, old)
+    temporary = README.with_name(".README.md.new")
+    temporary.write_text(new, encoding="utf-8", newline="\n")
+    temporary.replace(README)
+    print(text)
+    return 0
+
+
+def measure(answers: dict[str, str], *, traces: bool = False) -> tuple[int, int, dict[str, float]]:
+    """Return the packages of a service, the bytes of its virtual environment, and what traces cost."""
+    print("measuring", *(f"{question}={answer}" for question, answer in answers.items()), "...", flush=True)
+    tag = "layercake-options"
+    os.environ["LAYERCAKE_LOCK"] = "skip"
+    with tempfile.TemporaryDirectory() as folder:
+        context = {"package_name": "flask_service", **answers}
+        project = Path(cookiecutter(str(ROOT), no_input=True, extra_context=context, output_dir=folder))
+        packages = len(re.findall(r"(?m)^[\w.-]+==", (project / "requirements/prod.txt").read_text(encoding="utf-8")))
+        docker("build", "--quiet", "--tag", tag, str(project))
+        try:
+            size = int(docker("run", "--rm", tag, "du", "--summarize", "--bytes", "/opt/venv").split()[0])
+            return packages, size, request_times(tag) if traces else {}
+        finally:
+            docker("image", "rm", "--force", tag)
+
+
+def request_times(tag: str) -> dict[str, float]:
+    """Return how long a request takes with tracing off and on, as multiples of the time without it."""
+    key = ("--env", "SECRET_KEY=0123456789abcdef0123456789abcdef", "--env", "LOG_LEVEL=ERROR")
+    on = ("--env", "OTEL_TRACES_EXPORTER=otlp", "--env", "OTEL_BSP_SCHEDULE_DELAY=600000")
+    taken: dict[str, list[float]] = {"absent": [], "off": [], "on": []}
+    for _ in range(ROUNDS):
+        for mode, times in taken.items():
+            options = (*key, *(on if mode == "on" else ()))
+            times.append(float(docker("run", "--rm", *options, tag, "python", "-c", ASK, mode).split()[-1]))
+    return {mode: min(times) / min(taken["absent"]) for mode, times in taken.items()}
+
+
+def docker(*arguments: str) -> str:
+    """Return what a docker command prints; end with its words when it fails."""
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode:
+        sys.exit(f"measure_options: docker {arguments[0]} failed: {result.stderr.strip()[-400:]}")
+    return result.stdout
+
+
+def table(
+    questions: dict[str, list[str]], rows: list[tuple[str, str, str, tuple[int, float]]], packages: int, size: int
+) -> str:
+    """Return the table as Markdown: a line for each answer that costs something, one for the others of a question."""
+    text = "| option | what you get | packages | MB |\n|---|---|---|---|\n"
+    text += f"| every service | all that is listed below | {packages} | {size / MB:.1f} |\n"
+    for question, what in WHAT.items():
+        costs = {answer: more for asked, answer, _, more in rows if asked == question}
+        free = [answer for answer in questions[question] if costs.get(answer, (0, 0.0)) == (0, 0.0)]
+        dear = [answer for answer in questions[question] if answer not in free]
+        if not dear:
+            text += f"| `{question}`: {', '.join(free)} | {what} | 0 | 0 |\n"
+        text += "".join(
+            f"| `{question}`: {answer} | {what} | +{costs[answer][0]} | +{costs[answer][1]} |\n" for answer in dear
+        )
+    return text
+
+
+def traces_cost(ratios: dict[str, float]) -> str:
+    """Return what a request takes with tracing, in a sentence."""
+    return (
+        f"\nA request takes {ratios['off']:.2f} times as long with tracing there but off as without it in the code, "
+        f"and\n{ratios['on']:.2f} times with it on. `make options` measures all of this.\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
