@@ -104,10 +104,3 @@ def test_the_readme_of_a_project(bake: Bake, shared: Path, needs_docker: bool, m
             project.run("docker", "compose", "down", "--rmi", "all", "--timeout", "1", check=False)
             images = project.run("docker", "images", "--quiet", slug).stdout.split()
             project.run("docker", "image", "rm", "--force", *images, check=False)
-
-
-def test_the_table_of_options_names_every_answer() -> None:
-    table = README.split("<!-- options -->")[1].split("<!-- /options -->")[0]
-    for question, answers in CHOICES.items():
-        row = "".join(line for line in table.splitlines() if line.startswith(f"| `{question}`:"))
-        assert question in ("python_version", "license") or all(name in row for name in answers if name != "none")

@@ -90,3 +90,10 @@ def test_every_file_that_depends_on_an_answer_exists() -> None:
         for path, answers in files.items():
             assert (SCAFFOLD / path).exists(), path
             assert set(answers) < set(CHOICES[question]), path
+
+
+def test_the_table_of_options_names_every_answer() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").split("<!-- options -->")[1].split("<!-- /options -->")[0]
+    for question, answers in CHOICES.items():
+        row = "".join(line for line in table.splitlines() if line.startswith(f"| `{question}`:"))
+        assert question in ("python_version", "license") or all(name in row for name in answers if name != "none")
