@@ -21,6 +21,7 @@ UNREACHABLE: dict[str, Any] = {
 KEY = "0123456789abcdef0123456789abcdef"
 PYTHON = "3.14"
 MIGRATE = ("flask", "--app", "flask_service", "migrate")
+WORKER = ("celery", "--app", "flask_service.worker", "worker")
 POSTGRESQL_ANSWERS = "pg_isready --host 127.0.0.1"
 REDIS_ANSWERS = "redis-cli ping"
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.conftest import Bake
-from tests.containers import KEY, PYTHON, ask, built, docker, running
+from tests.containers import KEY, PYTHON, WORKER, ask, built, docker, running, servers
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -88,3 +88,30 @@ def test_traces_reach_a_collector_and_none_is_lost_when_the_service_stops(bake: 
     assert f"GET {ROUTE}".encode() in sent
     assert b"flask-service" in sent
     assert [line["trace_id"] for line in lines if line.get("path") == "/api/greetings/en"] == [trace]
+
+
+def test_a_job_is_part_of_the_trace_of_the_request_that_ordered_it(bake: Bake) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    project = bake(python_version=PYTHON, background_jobs="celery")
+    with receiver() as (port, received), built(project) as tag, servers(background_jobs="celery") as (options, _):
+        collector = f"OTEL_EXPORTER_OTLP_ENDPOINT=http://host.docker.internal:{port}"
+        options += ["--env", collector, "--add-host", "host.docker.internal:host-gateway"]
+        worker = docker("run", "--detach", "--no-healthcheck", *options, tag, *WORKER)
+        try:
+            with running(tag, *options) as (web, address):
+                body = json.dumps({"language": "en", "name": "Ana"}).encode()
+                headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "Content-Type": "application/json"}
+                order = urllib.request.Request(f"{address}/api/postcards", body, headers)
+                with urllib.request.urlopen(order, timeout=30) as answer:
+                    card = json.load(answer)["id"]
+                deadline = time.monotonic() + 60
+                while '"written"' not in ask(f"{address}/api/postcards/{card}"):
+                    assert time.monotonic() < deadline, docker("logs", worker)
+                    time.sleep(0.1)
+                docker("stop", worker, web)
+        finally:
+            docker("rm", "--force", worker)
+    sent = b"".join(body for _, body in received)
+    for span in ("POST /api/postcards", "apply_async/flask_service.postcards", "run/flask_service.postcards"):
+        assert span.encode() in sent
+    assert sent.count(bytes.fromhex(trace)) == 3

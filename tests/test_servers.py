@@ -17,6 +17,7 @@ from tests.containers import (
     POSTGRESQL_ANSWERS,
     PYTHON,
     REDIS_ANSWERS,
+    WORKER,
     ask,
     built,
     docker,
@@ -26,8 +27,6 @@ from tests.containers import (
     wait_for,
 )
 from tests.support import tool
-
-WORKER = ("celery", "--app", "flask_service.worker", "worker")
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

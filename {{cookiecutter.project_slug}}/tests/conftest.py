@@ -50,8 +50,7 @@ def settings(
 {%- if cookiecutter.database == "sqlite" %}, tmp_path: Path{% endif -%}
 ) -> Settings:
     """Production settings: tests see what users see.
-{%- if cookiecutter.database == "sqlite" %} The database has no tables yet.{% endif %}
-{%- if servers %} There is a server for tests that ask for one.{% endif %}"""
+{%- if servers %} Servers are there for tests that ask for them.{% endif %}"""
 {%- if cookiecutter.database == "sqlite" %}
     database_url = f"sqlite:///{tmp_path}/service.db"
 {%- elif cookiecutter.database == "postgresql" %}
