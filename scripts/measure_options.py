@@ -105,8 +105,8 @@ def table(
     questions: dict[str, list[str]], rows: list[tuple[str, str, str, tuple[int, float]]], packages: int, size: int
 ) -> str:
     """Return the table as Markdown: a line for each answer that costs something, one for the others of a question."""
-    text = "| option | what you get | packages | MB |\n|---|---|---|---|\n"
-    text += f"| every service | all that is listed below | {packages} | {size / MB:.1f} |\n"
+    text = "| option | what you get | packages | MB installed |\n|---|---|---|---|\n"
+    text += f"| every service | what is listed below the table | {packages} | {size / MB:.1f} |\n"
     for question, what in WHAT.items():
         costs = {answer: more for asked, answer, _, more in rows if asked == question}
         free = [answer for answer in questions[question] if costs.get(answer, (0, 0.0)) == (0, 0.0)]
@@ -122,8 +122,8 @@ def table(
 def traces_cost(ratios: dict[str, float]) -> str:
     """Return what a request takes with tracing, in a sentence."""
     return (
-        f"\nA request takes {ratios['off']:.2f} times as long with tracing there but off as without it in the code, "
-        f"and\n{ratios['on']:.2f} times with it on. `make options` measures all of this.\n"
+        f"\nWith tracing off a request takes {ratios['off']:.2f} times as long as without it in the code, with it on "
+        f"{ratios['on']:.2f} times.\n`make options` measures all of this.\n"
     )
 
 

@@ -8,8 +8,9 @@ MODULE = "piptools"
 MANIFESTS: tuple[str, ...] = ()  # those in requirements/ are at hand anyway
 LOCK = ""  # the artifact is the lock
 STALE = ""
-UNUSED = "uv"  # of requirements/tools.txt: large, and only for images
-KNOWS_ONE_PLATFORM = True
+NOT_INSTALLED = "uv"  # of requirements/tools.txt: large, and only for images
+KNOWS_ONE_PLATFORM = True  # whether it locks for the machine it runs on
+# What Docker is handed when it locks, and where that is on this machine, the first that is there.
 CONFIGURATION: dict[str, tuple[str, ...]] = {}
 
 

@@ -15,8 +15,9 @@ MODULE = "pipenv"
 MANIFESTS = ("Pipfile",)
 LOCK = "Pipfile.lock"
 STALE = "out-of-date"  # what Pipenv says of a lock that does not fit
-UNUSED = ""
-KNOWS_ONE_PLATFORM = True
+NOT_INSTALLED = ""  # of requirements/tools.txt
+KNOWS_ONE_PLATFORM = True  # whether it locks for the machine it runs on
+# What Docker is handed when it locks, and where that is on this machine, the first that is there.
 CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What Pipfile.lock pins, for Python {}.{} on Linux. Written by: make lock\n"

@@ -15,8 +15,9 @@ MODULE = "poetry"
 MANIFESTS = ("pyproject.toml",)
 LOCK = "poetry.lock"
 STALE = "changed significantly"  # what Poetry says of a lock that does not fit
-UNUSED = ""
-KNOWS_ONE_PLATFORM = False
+NOT_INSTALLED = ""  # of requirements/tools.txt
+KNOWS_ONE_PLATFORM = False  # whether it locks for the machine it runs on
+# What Docker is handed when it locks, and where that is on this machine, the first that is there.
 CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What poetry.lock pins, for Python {}.{} on Linux. Written by: make lock\n"

@@ -14,8 +14,9 @@ MODULE = "uv"
 MANIFESTS = ("pyproject.toml",)
 LOCK = "uv.lock"
 STALE = "run `uv lock`"  # what uv says of a lock that does not fit
-UNUSED = ""
-KNOWS_ONE_PLATFORM = False
+NOT_INSTALLED = ""  # of requirements/tools.txt
+KNOWS_ONE_PLATFORM = False  # whether it locks for the machine it runs on
+# What Docker is handed when it locks, and where that is on this machine, the first that is there.
 CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What uv.lock pins, for Python {}.{} on Linux. Written by: make lock\n"

@@ -50,7 +50,7 @@ def settings(
 {%- if cookiecutter.database == "sqlite" %}, tmp_path: Path{% endif -%}
 ) -> Settings:
     """Production settings: tests see what users see.
-{%- if servers %} Servers are there for tests that ask for them.{% endif %}"""
+{%- if servers %} {{ "A server is" if cookiecutter.database != "postgresql" or cookiecutter.background_jobs == "none" else "Servers are" }} there for tests that ask.{% endif %}"""
 {%- if cookiecutter.database == "sqlite" %}
     database_url = f"sqlite:///{tmp_path}/service.db"
 {%- elif cookiecutter.database == "postgresql" %}
@@ -117,7 +117,7 @@ def postgresql() -> Iterator[URL]:
     def try_it(port: int) -> None:
         create_engine(url(port), poolclass=NullPool).connect().close()
 
-    with container("--env POSTGRES_PASSWORD=postgres postgres:17", 5432, try_it, OperationalError) as port:
+    with container("--env POSTGRES_PASSWORD=postgres postgres:17", 5432, try_it, OperationalError, "TEST_DATABASE_URL") as port:
         yield url(port)
 
 
@@ -145,7 +145,7 @@ def redis() -> Iterator[str]:
     def try_it(port: int) -> None:
         Redis(port=port).ping()
 
-    with container("redis:8", 6379, try_it, RedisError) as port:
+    with container("redis:8", 6379, try_it, RedisError, "TEST_REDIS_URL") as port:
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -159,14 +159,16 @@ def redis_server(redis: str) -> str:
 
 
 @contextmanager
-def container(run: str, port: int, try_it: Callable[[int], None], not_yet: type[Exception]) -> Iterator[int]:
+def container(
+    run: str, port: int, try_it: Callable[[int], None], not_yet: type[Exception], instead: str
+) -> Iterator[int]:
     """Run a server, and give the port of this machine at which it answers. Without an engine the test is skipped."""
     try:
         docker("version")
     except subprocess.CalledProcessError:
         if "CI" in os.environ:  # where nobody would notice that these tests are missing
             raise
-        pytest.skip("there is neither a TEST_..._URL nor a Docker engine")
+        pytest.skip(f"there is neither {instead} nor a Docker engine")
     server = docker(f"run --detach --publish 127.0.0.1::{port} {run}")
     try:
         published = int(docker(f"port {server} {port}").rpartition(":")[2])

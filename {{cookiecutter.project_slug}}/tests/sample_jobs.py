@@ -33,7 +33,7 @@ def lose_the_retry(self: Task[..., None], name: str) -> None:
     jobs.store().rpush("ended", name)
 
 
-@shared_task
+@shared_task(max_retries=2)
 def kill_its_process(name: str) -> None:
     """End the process as a lack of memory does."""
     jobs.store().incr("tries")

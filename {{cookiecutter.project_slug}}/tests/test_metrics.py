@@ -41,7 +41,6 @@ def test_what_goes_wrong_is_counted_too(app: Flask) -> None:
         raise RuntimeError
 
     client = app.test_client()
-    app.testing = False
     client.get("/broken")
     assert counted(client, "GET", "/broken", 500) == 1
 

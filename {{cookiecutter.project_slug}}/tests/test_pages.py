@@ -1,7 +1,7 @@
 import re
 from html import unescape
 
-{% if cookiecutter.database != "none" %}import pytest
+{% if cookiecutter.database != "none" or cookiecutter.background_jobs == "celery" %}import pytest
 {% endif %}from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }} import about
@@ -13,7 +13,9 @@ def test_the_landing_page_shows_name_and_version(client: FlaskClient) -> None:
     assert "1.2.3" in response.text
 
 
-{% if cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% if cookiecutter.database != "none" and cookiecutter.background_jobs == "celery" %}@pytest.mark.usefixtures("database", "redis_server")
+{% elif cookiecutter.database != "none" %}@pytest.mark.usefixtures("database")
+{% elif cookiecutter.background_jobs == "celery" %}@pytest.mark.usefixtures("redis_server")
 {% endif %}def test_every_link_of_the_landing_page_answers(client: FlaskClient) -> None:
     links = re.findall(r'href="([^"]+)"', client.get("/").text)
     assert links

@@ -166,12 +166,11 @@ def needless(builder: Builder) -> dict[str, str]:
 
 
 def spare_pin(dev: str, taken: set[str]) -> str:
-    """Return a pin with its hashes from dev.txt, not taken: small, pure, in need of nothing else."""
-    needy = set(re.findall(r"^ +#(?: via)? +([a-z0-9._-]+)$", dev, re.MULTILINE))
+    """Return a pin with its hashes from dev.txt, not taken: small and pure."""
     pins: list[str] = re.findall(r"^[a-z0-9._-]+==[^ ;]+ \\\n(?: +--hash.*\n)+", dev, re.MULTILINE)
-    spare = [pin for pin in pins if package_name(pin) not in taken | needy]
+    spare = [pin for pin in pins if package_name(pin) not in taken]
     if not spare:
-        raise BuildError(f"{DEV} has nothing to try that {PROD} does not have; add iniconfig to requirements/dev.in.")
+        raise BuildError(f"{DEV} has nothing to try that {PROD} does not have; add iniconfig to what work on the service needs, and run `make lock`.")
     return min(spare, key=lambda pin: (pin.count("--hash="), pin))  # a pure package has the fewest files
 
 

@@ -198,7 +198,7 @@ def lock_tools(interpreter: str, work: Path) -> None:
     step("resolving tools.in", [python, "-I", "-m", "uv", "pip", "compile", *options], cwd=work / "requirements")
 
 
-def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unused: str = manager.UNUSED) -> str:
+def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unused: str = manager.NOT_INSTALLED) -> str:
     """Return the Python of a venv with what a lock of tools lists, making it when needed."""
     tools = re.sub(rf"(?m)^({unused})==.*\n([ \t].*\n)*", "", tools)
     venv = CACHE / f"tools-{hashlib.sha256(f'{PYTHON}{tools}'.encode()).hexdigest()[:12]}"

@@ -20,6 +20,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from flask import Flask, current_app, g
 from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, text
 {%- endif %}
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from {{ cookiecutter.package_name }}.health import add_check
@@ -61,7 +62,10 @@ def init_app(app: Flask) -> None:
     @app.cli.command("migrate")
     def migrate() -> None:
         """Bring the schema of the database to what the code needs."""
-        click.echo(f"The schema is at {bring_up_to_date()}.")
+        try:
+            click.echo(f"The schema is at {bring_up_to_date()}.")
+        except OperationalError as error:
+            raise click.ClickException(f"The database cannot be migrated. {error.orig}") from None
 
 
 def connect(settings: Settings) -> Engine:

@@ -9,6 +9,7 @@ Without APP_ENV the service takes itself to be in production: what is forgotten 
 from urllib.parse import urlsplit
 {%- endif %}
 
+from click import ClickException
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 {%- if cookiecutter.database != "none" %}
@@ -30,7 +31,7 @@ DEVELOPMENT_REDIS = "redis://localhost:6379/0"
 {%- endif %}
 
 
-class SettingsError(Exception):
+class SettingsError(ClickException):
     """The environment is not fit to start with; one line per problem, without the values."""
 
 
