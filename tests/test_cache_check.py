@@ -307,7 +307,8 @@ def test_the_generated_dockerfile_passes(bake: Bake) -> None:
 @pytest.mark.slow
 def test_a_delta_may_be_installed_again_and_is_reported_when_it_has_grown(bake: Bake) -> None:
     project = bake()
-    late = pins(project, "baseline")[-9:]
+    baseline = pins(project, "baseline")
+    late = baseline[-(len(baseline) // 2 + 1) :]
     change(project, "requirements/baseline.txt", *((pin, "") for pin in late))
     code, reasons, output = check(project)
     assert (code, reasons) == (0, [])

@@ -20,6 +20,8 @@ worker_class = "gthread"
 workers = settings.web_concurrency
 threads = settings.web_threads
 
+limit_request_line = 8190  # bytes; the most there is, as of most proxies
+
 # The application alone decides which proxies to trust: TRUSTED_PROXIES.
 forwarded_allow_ips = ""
 

@@ -117,7 +117,8 @@ def postgresql() -> Iterator[URL]:
     def try_it(port: int) -> None:
         create_engine(url(port), poolclass=NullPool).connect().close()
 
-    with container("--env POSTGRES_PASSWORD=postgres postgres:17", 5432, try_it, OperationalError, "TEST_DATABASE_URL") as port:
+    run = "--env POSTGRES_PASSWORD=postgres postgres:17"
+    with container(run, 5432, try_it, OperationalError, "TEST_DATABASE_URL") as port:
         yield url(port)
 
 

@@ -170,7 +170,7 @@ def spare_pin(dev: str, taken: set[str]) -> str:
     pins: list[str] = re.findall(r"^[a-z0-9._-]+==[^ ;]+ \\\n(?: +--hash.*\n)+", dev, re.MULTILINE)
     spare = [pin for pin in pins if package_name(pin) not in taken]
     if not spare:
-        raise BuildError(f"{DEV} has nothing to try that {PROD} does not have; add iniconfig to what work on the service needs, and run `make lock`.")
+        raise BuildError(f"{DEV} has nothing to try that {PROD} lacks; add iniconfig to it, and run `make lock`.")
     return min(spare, key=lambda pin: (pin.count("--hash="), pin))  # a pure package has the fewest files
 
 
