@@ -171,7 +171,20 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
     project.run("docker", "build", "--file", "Everything.Dockerfile", "--output", "type=local,dest=../context", ".")
     context = project.path.parent / "context"
     found = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
-    modules = ("__init__", "about", "api", "docs", "errors", "greetings", "health", "logs", "pages", "settings")
+    modules = (
+        "__init__",
+        "about",
+        "api",
+        "docs",
+        "errors",
+        "greetings",
+        "health",
+        "logs",
+        "metrics",
+        "pages",
+        "settings",
+        "tracing",
+    )
     tests = (
         "conftest",
         "test_api",
@@ -180,9 +193,11 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
         "test_greetings",
         "test_health",
         "test_logs",
+        "test_metrics",
         "test_pages",
         "test_proxies",
         "test_settings",
+        "test_tracing",
     )
     assert found == {
         "gunicorn.conf.py",
@@ -200,6 +215,7 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
         *(f"requirements/{name}" for name in ("tools.in", "tools.txt")),
         *(f"tests/{name}.py" for name in tests),
         "tools/lock.py",
+        "tools/manager.py",
         "tools/sync.sh",
     }
 
@@ -266,7 +282,7 @@ def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
     edit("Dockerfile", "FROM packages AS production", f"{stages}\nFROM packages AS production")
     project.run("sh", "-c", command)
     edit(".dockerignore", "*\n!gunicorn", f"*\n{ignored}\n!gunicorn")
-    edit("requirements/prod.in", "flask\n", "--find-links wheels\ndocopt==0.6.2\nflask\n")
+    edit("requirements/prod.in", "\nflask\n", "\n--find-links wheels\ndocopt==0.6.2\nflask\n")
     project.run("make", "lock", LAYERCAKE_LOCK="require")
     edit(
         "Dockerfile",

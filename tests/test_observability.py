@@ -108,7 +108,7 @@ def test_a_job_is_part_of_the_trace_of_the_request_that_ordered_it(bake: Bake) -
                 while '"written"' not in ask(f"{address}/api/postcards/{card}"):
                     assert time.monotonic() < deadline, docker("logs", worker)
                     time.sleep(0.1)
-                docker("stop", worker, web)
+                docker("stop", "--time", "70", worker, web)
         finally:
             docker("rm", "--force", worker)
     sent = b"".join(body for _, body in received)

@@ -95,9 +95,9 @@ def test_orders_survive_a_redis_that_dies_and_workers_that_stop(bake: Bake, tmp_
         first, second = (docker("run", "--detach", "--no-healthcheck", *options, tag, *WORKER) for _ in range(2))
         try:
             wait_until(lambda: any(written(card) for card in cards), first)
-            docker("stop", first)  # in the middle of its jobs
+            docker("stop", "--time", "70", first)  # in the middle of its jobs
             wait_until(lambda: all(written(card) for card in cards), second)
-            docker("stop", second)
+            docker("stop", "--time", "70", second)
             for worker in (first, second):
                 assert docker("inspect", "--format", "{{.State.ExitCode}}", worker) == "0"
             logged = docker("logs", first).splitlines() + docker("logs", second).splitlines()

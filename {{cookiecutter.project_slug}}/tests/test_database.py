@@ -38,14 +38,14 @@ def test_every_migration_can_be_taken_back(app: Flask) -> None:
         command.upgrade(database.migrations(), "head")
 
 
-@pytest.mark.usefixtures("database")
+@pytest.mark.usefixtures("database"{% if cookiecutter.background_jobs == "celery" %}, "redis_server"{% endif %})
 def test_readyz_fails_while_the_schema_is_behind(app: Flask, client: FlaskClient) -> None:
     assert client.get("/readyz").status_code == 200
     set_revision(app, None)
     assert client.get("/readyz").status_code == 503
 
 
-@pytest.mark.usefixtures("database")
+@pytest.mark.usefixtures("database"{% if cookiecutter.background_jobs == "celery" %}, "redis_server"{% endif %})
 def test_a_schema_that_newer_code_has_made_is_left_alone_and_taken(app: Flask, client: FlaskClient) -> None:
     set_revision(app, "ffff")
     with app.app_context():

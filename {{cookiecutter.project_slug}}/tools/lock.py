@@ -13,6 +13,8 @@ LAYERCAKE_LOCK=require (the default) fails when that cannot be done, auto keeps 
 and warns, skip keeps them without trying.
 """
 
+from __future__ import annotations  # an older Python may find the right one
+
 import argparse
 import configparser
 import contextlib

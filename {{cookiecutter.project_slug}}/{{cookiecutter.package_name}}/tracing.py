@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry, set up by its own OTEL_* variables. Until they say so, its SDK is not imported."""
+"""Traces by OpenTelemetry, set up by its own OTEL_* variables. Until they say so, nothing is set up."""
 
 import logging
 import os
