@@ -34,8 +34,7 @@ def main() -> int:
             print(f"resolving {name} ...", flush=True)
             requirements = Path(scratch, "all.in")
             requirements.write_text(text, encoding="utf-8")
-            newest = f"{python}.99"  # what an early X.Y lacked and was given as a package is not needed
-            lock = uv(*RESOLVE, "--python-version", newest, "--python-platform", "linux", str(requirements))
+            lock = uv(*RESOLVE, "--python-version", python, "--python-platform", "linux", str(requirements))
             pins = tools["parse"](lock)
             missing = tools["names_in"](text) - pins.keys()
             if missing:

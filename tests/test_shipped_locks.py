@@ -154,11 +154,16 @@ def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(
     project = bake(database=database, background_jobs=jobs, error_tracking=errors, project_slug="whole")
     (tooled.path / ".cache").rename(project.path / ".cache")
     names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt", "requirements/baseline.txt"]
-    before = {name: project.read(name) for name in names}
+    before = {name: without_what_only_early_releases_need(project.read(name)) for name in names}
     code = "import lock; lock.run_here(lock.tools_venv('', lock.current('requirements/tools.txt')), lock.PROJECT, '')"
     project.run(sys.executable, "-Bc", code, PYTHONPATH="tools")
     project.run(sys.executable, "tools/lock.py", "rebaseline", LAYERCAKE_LOCK="require")
-    assert {name: project.read(name) for name in names} == before
+    assert {name: without_what_only_early_releases_need(project.read(name)) for name in names} == before
+
+
+def without_what_only_early_releases_need(lock: str) -> str:
+    """Return a lock without what Python itself brings from 3.11.3 on: the shipped one is for 3.11.2 as well."""
+    return re.sub(r"(?m)^async-timeout==.*\n(?:[ \t].*\n)*", "", lock)
 
 
 def test_modules_of_the_dependencies_are_known() -> None:
