@@ -67,7 +67,8 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
         tag = f"generate-service-{'-'.join(case.values()).lower()}-{os.getpid()}"
         project.run("docker", "build", "--quiet", "--target", "test", "--tag", tag, ".")
         try:
-            commands = " && ".join(" ".join(("python -m", *check)) for check in CHECKS)
+            others = [check for check in CHECKS if check[0] != "pytest"]  # the tests have been run by the build
+            commands = " && ".join(" ".join(("python -m", *check)) for check in others)
             caches = ("--env", "MYPY_CACHE_DIR=/tmp/mypy", "--env", "RUFF_NO_CACHE=true")
             project.run("docker", "run", "--rm", *caches, tag, "sh", "-c", commands)
         finally:

@@ -49,6 +49,7 @@ TELLING = (
     r"(No space left on device)",
     r"((?:No matching distribution|Invalid requirement|Could not open|Failed to build).+)$",
     r"^\s*(?:#\d+ )?ERROR: (.+)$",
+    r"(Because\s[\s\S]+?\sunsatisfiable)",  # of uv, which may break lines
     r"^\s*(?:cause: |Caused by: |[\w.]*(?:Error|Exception): )?(.*\S)\s*$",
 )
 
