@@ -47,14 +47,12 @@ __import__("os")._exit(0)
 def main() -> int:
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     base_packages, base_bytes, ratios = measure({}, traces=True)
-    rows = []
-    for question, what in WHAT.items():
-        for answer in questions[question]:
-            default = answer == questions[question][0]
-            packages, size, _ = (base_packages, base_bytes, {}) if default else measure({question: answer})
-            more = (packages - base_packages, round((size - base_bytes) / MB, 1))
-            rows.append((question, answer, what, more))
-    text = table(questions, rows, base_packages, base_bytes) + traces_cost(ratios)
+    costs = {}
+    for question in WHAT:
+        for answer in questions[question][1:]:  # the first is in every service
+            packages, size, _ = measure({question: answer})
+            costs[question, answer] = (packages - base_packages, round((size - base_bytes) / MB, 1))
+    text = table(questions, costs, base_packages, base_bytes) + traces_cost(ratios)
     old = README.read_text(encoding="utf-8")
     new = re.sub(r"(?s)(?<=<!-- options -->\n).*(?=<!-- /options -->)", lambda _: text, old)
     temporary = README.with_name(".README.md.new")
@@ -102,20 +100,18 @@ def docker(*arguments: str) -> str:
 
 
 def table(
-    questions: dict[str, list[str]], rows: list[tuple[str, str, str, tuple[int, float]]], packages: int, size: int
+    questions: dict[str, list[str]], costs: dict[tuple[str, str], tuple[int, float]], packages: int, size: int
 ) -> str:
-    """Return the table as Markdown: a line for each answer that costs something, one for the others of a question."""
+    """Return the table as Markdown: a line for each answer that costs something, or one for all of a question."""
     text = "| option | what you get | packages | MB installed |\n|---|---|---|---|\n"
     text += f"| every service | what is listed below the table | {packages} | {size / MB:.1f} |\n"
     for question, what in WHAT.items():
-        costs = {answer: more for asked, answer, _, more in rows if asked == question}
-        free = [answer for answer in questions[question] if costs.get(answer, (0, 0.0)) == (0, 0.0)]
-        dear = [answer for answer in questions[question] if answer not in free]
+        dear = [answer for asked, answer in costs if asked == question and costs[asked, answer] != (0, 0.0)]
+        for answer in dear:
+            more, bytes_more = costs[question, answer]
+            text += f"| `{question}`: {answer} | {what} | +{more} | +{bytes_more} |\n"
         if not dear:
-            text += f"| `{question}`: {', '.join(free)} | {what} | 0 | 0 |\n"
-        text += "".join(
-            f"| `{question}`: {answer} | {what} | +{costs[answer][0]} | +{costs[answer][1]} |\n" for answer in dear
-        )
+            text += f"| `{question}`: {', '.join(questions[question])} | {what} | 0 | 0 |\n"
     return text
 
 
