@@ -23,7 +23,7 @@ duration = Histogram(
 
 
 def init_app(app: Flask) -> None:
-    """Measure every request, from the start that the logs note, and serve the metrics of all processes."""
+    """Measure every request, from the start that its log line has too, and serve the metrics of all processes."""
 
     @app.after_request
     def observe(response: Response) -> Response:
