@@ -26,8 +26,8 @@ HEADER = "# What Pipfile.lock pins, for Python {}.{} on Linux. Written by: make 
 def environment(python: str) -> dict[str, str]:
     """Return what its commands need to know; the tools' own environment saves Pipenv making one."""
     quiet = {"PIPENV_NOSPIN": "1", "PIPENV_VERBOSITY": "-1", "NO_COLOR": "1", "COLUMNS": "999"}
-    place = {"VIRTUAL_ENV": str(Path(python).parent.parent), "PIPENV_PIPFILE": "Pipfile", "UV_PYTHON": python}
-    return quiet | place | {"UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+    place = {"VIRTUAL_ENV": str(Path(python).parent.parent), "PIPENV_PIPFILE": "Pipfile"}
+    return quiet | place
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
@@ -38,10 +38,6 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> 
         run("checking Pipfile.lock", "-m", "pipenv", "verify")
     elif not fits(run, work):
         lock_anew(run, work, pins)
-    if action != "compile":
-        files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
-        options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
-        run("resolving tools.in", "-m", "uv", "pip", "compile", *options, *files)
     run("writing requirements/*.txt", __file__)
 
 

@@ -26,7 +26,7 @@ LINUX = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"
 
 def environment(python: str) -> dict[str, str]:
     """Return what its commands need to know."""
-    return {"POETRY_VIRTUALENVS_CREATE": "false", "UV_PYTHON": python, "UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+    return {"POETRY_VIRTUALENVS_CREATE": "false"}
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
@@ -40,10 +40,6 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> 
             (work / LOCK).write_text(seed(pins), encoding="utf-8")
         regenerate = ["--regenerate"] if action == "upgrade" else []
         run("resolving pyproject.toml", "-m", "poetry", "lock", "--no-interaction", "--no-ansi", *regenerate)
-    if action != "compile":
-        files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
-        options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
-        run("resolving tools.in", "-m", "uv", "pip", "compile", *options, *files)
     run("writing requirements/*.txt", __file__)
 
 

@@ -25,22 +25,17 @@ LINUX = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"
 
 def environment(python: str) -> dict[str, str]:
     """Return what its commands need to know."""
-    return {"UV_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never", "UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+    return {"UV_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never"}
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
     """Bring uv.lock and requirements/ below `work` up to date; for a check, only what is exported."""
-    upgrade = ["--upgrade"] if action == "upgrade" else []
     if action == "check":
         run("checking uv.lock", "-m", "uv", "lock", "--check")
     else:
         if not (work / LOCK).exists():
             (work / LOCK).write_text(seed(pins), encoding="utf-8")
-        run("resolving pyproject.toml", "-m", "uv", "lock", *upgrade)
-    if action != "compile":
-        files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
-        options = ["--generate-hashes", "--python-platform", "linux", *upgrade]
-        run("resolving tools.in", "-m", "uv", "pip", "compile", *options, *files)
+        run("resolving pyproject.toml", "-m", "uv", "lock", *(["--upgrade"] if action == "upgrade" else []))
     export = ["-m", "uv", "export", "--frozen", "--no-emit-project", "--no-annotate", "--no-header"]
     for name, group in (("prod", ["--no-default-groups"]), ("dev", ["--only-group", "dev"])):
         run(f"exporting {name}.txt", *export, *group, "--output-file", f"requirements/{name}.txt")

@@ -143,7 +143,7 @@ def compile_locks(action: str) -> dict[str, str]:
             shutil.copy(PROJECT / name, work / name)
         if interpreter := find_interpreter():
             if foreign_tools():
-                lock_tools(interpreter, work)
+                lock_tools(python_with_uv(interpreter), work)
             run_here(tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8")), work, action)
         elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
             run_in_docker(work, action)
@@ -191,14 +191,21 @@ def foreign_tools() -> bool:
     return pinned != {manager.NAME.lower()} - {"uv"}  # uv is in all of them
 
 
-def lock_tools(interpreter: str, work: Path) -> None:
-    """Lock tools.in below `work` with the uv that is in tools.txt, whichever dependency manager that is for."""
+def python_with_uv(interpreter: str) -> str:
+    """Return the Python of a venv with the uv of tools.txt, whichever dependency manager that is for."""
     found = re.search(r"(?m)^uv==.*\n([ \t].*\n)*", current("requirements/tools.txt"))
     if not found:
         raise LockError("requirements/tools.txt is not there or does not pin uv; restore it")
-    python = tools_venv(interpreter, found[0], "uv", unused="")
-    options = ["--python-platform", "linux", "--generate-hashes", "--output-file", "tools.txt", "tools.in"]
-    step("resolving tools.in", [python, "-I", "-m", "uv", "pip", "compile", *options], cwd=work / "requirements")
+    return tools_venv(interpreter, found[0], "uv", unused="")
+
+
+def lock_tools(python: str, work: Path, action: str = "compile") -> None:
+    """Lock requirements/tools.in below `work` with a Python that has uv; the tools.txt there is the seed."""
+    options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
+    files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
+    settings = {"UV_PYTHON": python, "UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+    command = [python, "-I", "-m", "uv", "pip", "compile", *options, *files]
+    step("resolving tools.in", command, cwd=work, environment=settings)
 
 
 def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unused: str = manager.NOT_INSTALLED) -> str:
@@ -237,6 +244,8 @@ def run_here(python: str, work: Path, action: str) -> None:
 
     try:
         manager.lock(run, work, action, sorted(seed))
+        if manager.LOCK and action != "compile":  # what is pip-tools' own, it has locked with the rest
+            lock_tools(python, work, action)
     except LockError as error:
         if action != "check" or not manager.STALE or manager.STALE not in str(error):
             raise
