@@ -103,9 +103,15 @@ def with_short_version(readme: str, lines: Sequence[Line]) -> str:
     """Return the README with the figures between its markers; without markers they come last."""
     cells = [line.cells() for line in lines if line.short]
     rows = [("What", "Measured", "Bar", "Verdict"), *((cell[0], *cell[2:]) for cell in cells)]
-    link = "[All figures, ten other ways to build, and how it was measured](docs/benchmarks.md)."
     plot = "![Seconds until the image is built, after one package was added](docs/benchmarks/added-service.svg)"
-    block = f"{MARKERS[0]}\n{plot}\n\n{markdown(rows)}\n{link}\n{MARKERS[1]}"
+    block = f"{MARKERS[0]}\n{plot}\n\n{WORDS}\n\n{markdown(rows)}{MARKERS[1]}"
     if not all(marker in readme for marker in MARKERS):
         return f"{readme.rstrip()}\n\n{block}\n"
     return re.sub(f"{MARKERS[0]}.*?{MARKERS[1]}", lambda _: block, readme, count=1, flags=re.DOTALL)
+
+
+WORDS = """\
+The classic order copies the lock, installs it, and copies the code; an empty builder has nothing to reuse. "Service" is
+the set of packages of every service, "heavy" has numpy and pandas too. The bars are what we want to reach: why one is
+missed, ten other ways to build, and how it was measured is in [all figures](docs/benchmarks.md); `make bench` measures
+them on your machine."""
