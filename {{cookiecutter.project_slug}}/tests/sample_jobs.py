@@ -9,6 +9,7 @@ import redis
 from celery import Task, shared_task
 
 from {{ cookiecutter.package_name }} import jobs
+from {{ cookiecutter.package_name }}.logs import request_id
 
 jobs.LONGEST_PAUSE = 1  # the tests are in a hurry
 
@@ -38,6 +39,19 @@ def kill_its_process(name: str) -> None:
     """End the process as a lack of memory does."""
     jobs.store().incr("tries")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(bind=True)
+def retry_with_what_cannot_be_sent(self: Task[..., None], name: str) -> None:
+    """Ask for a retry that nobody could read."""
+    jobs.store().incr("tries")
+    self.retry(kwargs={"name": object()})
+
+
+@shared_task
+def tell_the_request(name: str) -> None:
+    """Tell which request the job belongs to."""
+    jobs.store().rpush("ended", f"{name} {request_id.get()}")
 
 
 @shared_task

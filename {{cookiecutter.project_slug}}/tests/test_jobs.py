@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from pydantic import SecretStr
 from redis import Redis
 
+from {{ cookiecutter.package_name }} import jobs
+from {{ cookiecutter.package_name }}.logs import request_id
 from {{ cookiecutter.package_name }}.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("redis_server")
@@ -112,6 +116,33 @@ def test_a_retry_that_redis_does_not_take_is_not_the_end(
     enqueue(app, "lose_the_retry", "a")
     with worker(settings, log):
         wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
+
+
+def test_a_retry_that_cannot_be_sent_ends_the_job(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    enqueue(app, "retry_with_what_cannot_be_sent", "a")
+    with worker(settings, log):
+        wait_until(lambda: kept.get("tries") is not None and not kept.exists("unacked"), log)
+        enqueue(app, "wait_for_go", "b")
+        wait_until(lambda: kept.llen("began") == 1, log)
+    assert kept.get("tries") == "1"
+
+
+def test_a_job_knows_the_request_that_ordered_it_and_no_other(
+    app: Flask, kept: Redis, settings: Settings, log: Path
+) -> None:
+    for name, request in (("a", "abc-1"), ("b", None)):
+        token = request_id.set(request)
+        enqueue(app, "tell_the_request", name)
+        request_id.reset(token)
+    with worker(settings, log):
+        wait_until(lambda: kept.llen("ended") == 2, log)
+    assert set(kept.lrange("ended", 0, -1)) == {"a abc-1", "b None"}
+
+
+def test_a_redis_with_tls_has_to_prove_who_it_is(app: Flask, settings: Settings) -> None:
+    secure = settings.model_copy(update={"redis_url": SecretStr("rediss://redis:6380/0")})
+    with jobs.make_celery(app, secure).connection_for_write() as connection:
+        assert connection.ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
 def test_a_job_that_kills_its_process_does_not_do_so_for_ever(

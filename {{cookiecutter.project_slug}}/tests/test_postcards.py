@@ -1,10 +1,12 @@
 import json
 from typing import get_args
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from kombu.exceptions import OperationalError
 
 from {{ cookiecutter.package_name }}.greetings import GREETINGS
 from {{ cookiecutter.package_name }}.jobs import store
@@ -44,6 +46,12 @@ def test_without_redis_nothing_is_ordered_and_nothing_is_ready(client: FlaskClie
     response = client.get("/readyz")
     assert response.status_code == 503
     assert "redis" in response.text
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_an_order_that_celery_does_not_take_is_refused(client: FlaskClient) -> None:
+    with patch.object(write_postcard, "delay", side_effect=OperationalError):
+        assert client.post("/api/postcards", json=ORDER).status_code == 503
 
 
 def test_there_are_postcards_in_every_language() -> None:

@@ -5,6 +5,7 @@ run twice. One that a server has failed is retried.
 """
 
 import logging
+import ssl
 from typing import Any, NoReturn
 
 import redis
@@ -40,8 +41,8 @@ def init_app(app: Flask) -> None:
     app.extensions["redis"] = redis.Redis.from_url(
         url, decode_responses=True, socket_timeout=5, socket_connect_timeout=5
     )
-    app.register_error_handler(redis.RedisError, unavailable)
-    app.register_error_handler(BrokerError, unavailable)
+    for error in (BrokerError, redis.ConnectionError, redis.TimeoutError):
+        app.register_error_handler(error, unavailable)
     with app.app_context():
         add_check("redis", ping)
 
@@ -75,17 +76,20 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
                 return super().__call__(*args, **kwargs)
 
         def retry(self, *args: Any, **kwargs: Any) -> NoReturn:
-            """Retry later, or at once where Redis does not take that; Celery would give the job up."""
+            """Retry later, or at once while Redis does not take that; Celery would give the job up."""
             try:
                 raise super().retry(*args, **kwargs)
             except Reject as error:
-                raise Reject(error, requeue=True) from None
+                reason = error.args[0]
+                raise Reject(reason, requeue=isinstance(reason, FAILURES)) from None
 
     celery: Celery = Celery(app.import_name, task_cls=Job)
+    url = settings.redis_url.get_secret_value()
     celery.conf.update(
-        broker_url=settings.redis_url.get_secret_value(),
+        broker_url=url,
+        broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None,
         broker_connection_retry_on_startup=True,
-        # Redis gives a job to another worker when none has ended it for so long: more than it may take.
+        # Redis gives a job to another worker when none has ended it for so long: more than one may take.
         broker_transport_options={
             "visibility_timeout": 2 * settings.job_timeout + LONGEST_PAUSE,
             "socket_timeout": 5,
@@ -100,7 +104,6 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
         task_time_limit=settings.job_timeout + 5,
         worker_concurrency=settings.job_concurrency,
         worker_cancel_long_running_tasks_on_connection_loss=True,
-        worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
     )
     celery.set_default()
