@@ -284,6 +284,7 @@ def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
     edit(".dockerignore", "*\n!gunicorn", f"*\n{ignored}\n!gunicorn")
     edit("requirements/prod.in", "\nflask\n", "\n--find-links wheels\ndocopt==0.6.2\nflask\n")
     project.run("make", "lock", LAYERCAKE_LOCK="require")
+    project.run("make", "lock-check")
     edit(
         "Dockerfile",
         "    --mount=type=bind,source=tools/sync.sh",

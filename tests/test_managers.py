@@ -190,10 +190,24 @@ def test_a_native_lock_with_a_credential_is_refused(bake: Bake, tmp_path: Path) 
     path = tmp_path / "Pipfile.lock"
     path.write_text('{"url": "https://${LOGIN}:${SECRET}@index.example/simple"}\n', encoding="utf-8")
     tool.verified(path)
-    for login in ("user:word", "${LOGIN}:word", "user:${SECRET}"):
+    for login in ("user:word", "${LOGIN}:word", "user:${SECRET}", f"user:{'word' * 50}"):
         path.write_text(f'{{"url": "https://{login}@index.example/simple"}}\n', encoding="utf-8")
-        with pytest.raises(tool.LockError, match=r"Pipfile\.lock would hold .* a credential"):
+        with pytest.raises(tool.LockError, match=r"Pipfile\.lock would hold .* a credential") as refused:
             tool.verified(path)
+        assert "word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("manager", "variable"),
+    [("uv", "UV_DEFAULT_INDEX"), ("poetry", "POETRY_HTTP_BASIC_OURS_PASSWORD"), ("pipenv", "PIPENV_PYPI_MIRROR")],
+)
+def test_docker_does_not_lock_without_an_index_that_only_this_machine_knows(
+    bake: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: str, variable: str
+) -> None:
+    tool = module(bake(dependency_manager=manager).path / "tools" / "lock.py")
+    monkeypatch.setenv(variable, "https://user:word@index.example/simple")
+    with pytest.raises(tool.LockError, match=rf"not know {variable}; install"):
+        tool.run_in_docker(tmp_path, "compile")
 
 
 def test_what_a_pipfile_cannot_say_is_refused() -> None:

@@ -23,6 +23,7 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> 
     """Compile the files in requirements/ below `work`; what is there is the seed whose pins are kept."""
     if action == "check":  # compiling keeps a pin and its hashes even if they do not belong together
         options = ["--dry-run", "--ignore-installed", "--no-deps", "--require-hashes"]
+        options += ["--find-links", "requirements/wheels"] if (work / "requirements" / "wheels").exists() else []
         files = ["-r", "requirements/prod.txt", "-r", "requirements/dev.txt"]
         run("checking the hashes", "-m", "pip", "install", *options, *files)
     for name in ["prod", "dev"] if action == "compile" else ["tools", "prod", "dev"]:

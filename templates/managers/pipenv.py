@@ -75,9 +75,11 @@ def lock_anew(run: Callable[..., None], work: Path, pins: list[str]) -> None:
         native.write_text(json.dumps(locked), encoding="utf-8")
         manifest.write_text(asked, encoding="utf-8")
         run("writing Pipfile.lock", "-m", "pipenv", "upgrade")
-    except RuntimeError:  # what the Pipfile asks for does not go with these pins
+    except RuntimeError as error:
+        if "index was not reached" in str(error):
+            raise
         manifest.write_text(asked, encoding="utf-8")
-        run("resolving Pipfile without the pins", "-m", "pipenv", "lock")
+        run("Pipfile does not go with the pins: resolving it without them", "-m", "pipenv", "lock")
 
 
 def requirements(packages: dict[str, dict[str, Any]]) -> str:

@@ -38,7 +38,7 @@ REQUIREMENTS = PROJECT / "requirements"
 CACHE = PROJECT / ".cache"
 BASELINE_HEADER = "# prod.txt when the big layer of the image was last taken. `make rebaseline` takes it anew.\n"
 BASELINE_SHARE = 0.5  # of the packages; past it, a new baseline soon pays
-UNUSED = 24 * 60 * 60  # seconds after which what lies in .cache belongs to no run that still goes on
+LEFT = {"lock-*": 1, "cache-check-*": 1, "tools-*": 30}  # what runs leave in .cache, and the days after which it goes
 
 # Settings of pip that would make it install elsewhere, do something else, or keep its reasons to itself.
 MISLEADING = "ABI DRY_RUN IMPLEMENTATION PLATFORM PREFIX PYTHON PYTHON_VERSION QUIET REPORT REQUIRE_HASHES ROOT TARGET"
@@ -52,6 +52,9 @@ TELLING = (
     r"(Because\s[\s\S]+?\sunsatisfiable)",  # of uv, which may break lines
     r"^\s*(?:cause: |Caused by: |[\w.]*(?:Error|Exception): )?(.*\S)\s*$",
 )
+
+# What pip says when the package index does not give what it is asked for.
+REFUSED = r"(?:Retrying .+?|WARNING: )(\[Errno[^\"')]+|timed out|40[13] \w+|too many \d+ error responses|.+secure host)"
 
 # What no lock may hold: options, credentials, paths of this machine; for a native lock only credentials.
 FORBIDDEN = {
@@ -156,11 +159,12 @@ def compile_locks(action: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give a folder in .cache for the time of a run; remove what runs that were killed have left there."""
+    """Give a folder in .cache for the time of a run; remove what others have left there and nobody uses any more."""
     CACHE.mkdir(exist_ok=True)
-    for path in (*CACHE.glob("lock-*"), *CACHE.glob("tools-*"), *REQUIREMENTS.glob(".*.txt.*")):
+    found = [(path, days) for pattern, days in LEFT.items() for path in CACHE.glob(pattern)]
+    for path, days in (*found, *((path, 1) for path in REQUIREMENTS.glob(".*.txt.*"))):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > UNUSED:
+            if time.time() - path.stat().st_mtime > days * 24 * 60 * 60:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     folder = Path(tempfile.mkdtemp(prefix="lock-", dir=CACHE))
     try:
@@ -237,7 +241,8 @@ def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unuse
 
 def run_here(python: str, work: Path, action: str) -> None:
     """Let the dependency manager bring the locks below `work` up to date; those that are there are the seed."""
-    seed = {pin.split(";")[0].strip() for name in ("prod", "dev") for pin in pins(current(f"requirements/{name}.txt"))}
+    known = [pin for name in ("prod", "dev") for pin in pins(current(f"requirements/{name}.txt"))]
+    seed = {pin.split(";")[0].strip() for pin in known if "==" in pin}
 
     def run(title: str, *arguments: str) -> None:
         step(title, [python, "-I", *arguments], cwd=work, environment=manager.environment(python))
@@ -257,6 +262,12 @@ def run_here(python: str, work: Path, action: str) -> None:
 
 def run_in_docker(work: Path, action: str) -> None:
     """Let the `lock` target of the Dockerfile run this file inside the base image of the service."""
+    indexes = rf"{manager.NAME.upper()}_(\w*INDEX|HTTP_BASIC_|PYPI_MIRROR)"
+    if lost := [name for name in os.environ if re.match(indexes, name)]:
+        raise LockError(
+            f"without a Python {PYTHON} that can make virtual environments Docker would lock, and not know {lost[0]}; "
+            "install one, or write the index into a file of its configuration"
+        )
     with (work / "pip.conf").open("w", encoding="utf-8") as file:
         package_sources().write(file)
     options = f"--target lock --no-cache-filter lock-compile --progress plain --build-arg LOCK_ACTION={action}"
@@ -322,9 +333,9 @@ def last_words(output: str) -> str:
     words = re.sub(r" \(from versions: .*", "", found[-1]).strip().rstrip(".")
     if "conflicting" in words and (clash := re.findall(r"ResolutionImpossible: \[(.+)", output)):
         words += ": " + " against ".join(dict.fromkeys(re.findall(r"Requirement\('([^']+)'\)", clash[-1])))
-    if refused := re.findall(r"(?:Retrying .+?|WARNING: )(\[Errno[^\"')]+|timed out|40[13] \w+|.+secure host)", output):
+    if refused := re.findall(REFUSED, output):
         words += f"; the package index was not reached: {refused[-1]}"
-    return words[:400]
+    return masked(words)[:400]
 
 
 # Files
@@ -340,7 +351,8 @@ def verified(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     for line in text.splitlines():
         if re.match(FORBIDDEN[path.suffix], line):
-            raise LockError(f"{path.name} would hold an option, a credential or a path of this machine: {line[:99]!r}")
+            found = "an option, a credential or a path of this machine"
+            raise LockError(f"{path.name} would hold {found}: {masked(line)[:99]!r}")
     if bare := path.suffix == ".txt" and [pin for pin, hashes in pins(text).items() if not hashes]:
         raise LockError(f"{path.name} would hold {bare[0]} without a hash; ask for a released version of it")
     return text
@@ -387,7 +399,12 @@ def publish(texts: dict[str, str]) -> None:
 
 def say(message: str) -> None:
     """Tell the person who waits, without the credentials of URLs; standard output stays free for programs."""
-    print("lock:", re.sub(r"://[^/\s]*@", "://****@", " ".join(message.split())), file=sys.stderr, flush=True)
+    print("lock:", masked(" ".join(message.split())), file=sys.stderr, flush=True)
+
+
+def masked(text: str) -> str:
+    """Return text without the credentials of its URLs."""
+    return re.sub(r"://[^/\s]*@", "://****@", text)
 
 
 if __name__ == "__main__":
