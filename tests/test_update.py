@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support import NASTY, SCAFFOLD, Person, Template, contents, git, tool
+from tests.support import HERE, NASTY, SCAFFOLD, Person, Template, contents, git, tool
 
 NEW_FILTER = """
 
@@ -72,3 +72,24 @@ def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(perso
     changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
     assert changed == {".cruft.json", ".gitlab-ci.yml", "Makefile", "NEWS.md"}
     assert not (project / ".github").exists()
+
+
+@pytest.mark.slow
+def test_an_update_that_locks_leaves_the_tools_of_locking_out(person: Person, template: Template) -> None:
+    asked = json.dumps({"python_version": HERE})
+    create = (tool("cruft"), "create", template.path, "--no-input", "--extra-context", asked)
+    created = person.run(*create, LAYERCAKE_LOCK="auto")
+    assert created.returncode == 0, created.stdout
+    (project,) = person.work.iterdir()
+    assert list((project / ".cache").glob("tools-*"))
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "our service")
+    with (template.path / SCAFFOLD.name / "Makefile").open("a", encoding="utf-8") as makefile:
+        makefile.write("\n# The last line.\n")
+    template.commit("version 2")
+    update = (tool("cruft"), "update", "--skip-apply-ask", "--project-dir", project)
+    updated = person.run(*update, LAYERCAKE_LOCK="auto")
+    assert updated.returncode == 0, updated.stdout
+    assert not list(project.rglob("*.rej")), updated.stdout
+    assert [line[3:] for line in git(project, "status", "--porcelain").splitlines()] == [".cruft.json", "Makefile"]
