@@ -42,15 +42,15 @@ FILES = {
 
 
 def main() -> int:
-    """Return 0 unless LAYERCAKE_LOCK=require and the locks could not be compiled."""
+    """Return 0 unless the locks could not be compiled and LAYERCAKE_LOCK, as `require`, does not bear that."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for tools/lock.py, which needs a moment to clean up
     remove_files_of_other_answers()
-    environment = {"LAYERCAKE_LOCK": "auto", **os.environ}
+    mode = os.environ.get("LAYERCAKE_LOCK") or "auto"
     lock = [sys.executable, "tools/lock.py", "compile"]
     if pins("prod.txt") == pins("baseline.txt"):  # else somebody's project was generated over: its baseline stays
         lock += ["rebaseline"]
-    if run(lock, environment) and environment["LAYERCAKE_LOCK"] == "require":
-        print("LAYERCAKE_LOCK=require: the locks could not be compiled, so this is a failure.", file=sys.stderr)
+    if subprocess.call(lock, env=os.environ | {"LAYERCAKE_LOCK": mode}) and mode not in ("auto", "skip"):
+        print(f"LAYERCAKE_LOCK={mode}: the locks could not be compiled, so this is a failure.", file=sys.stderr)
         return 1
     print(f"\nYour service is ready. Next:\n\n  cd {ANSWERS['project_slug']}\n  make setup test\n  make run\n")
     return 0
@@ -72,16 +72,6 @@ def pins(name: str) -> list[str]:
     """Return the lines of a lock that pin something."""
     lines = Path("requirements", name).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-
-def run(command: list[str], environment: dict[str, str]) -> int:
-    """Return how a command ended. Ctrl-C reaches it as well: let it clean up, and wait for it."""
-    with subprocess.Popen(command, env=environment) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue
 
 
 if __name__ == "__main__":

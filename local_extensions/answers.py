@@ -18,6 +18,7 @@ QUESTIONS: dict[str, object] = {
     if not name.startswith("_")
 }
 WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+LEFT_OUT = {"build", "dist", "node_modules", "venv"}
 FREE_TEXT = ("project_name", "description", "author_name")
 MAX_TEXT = 200  # characters
 MAX_NAME = 40  # characters: then a line that holds the package stays within the 120 of the formatter
@@ -113,6 +114,8 @@ def _package_problems(package: str) -> Iterator[str]:
         yield f"{package!a} is a module that the service depends on; choose another."
     elif package in _scaffold_names():
         yield f"{package!a} is a file or folder of every generated project; choose another."
+    elif package in LEFT_OUT:
+        yield f"{package!a} is a folder that linters leave out; choose another."
     elif package in WINDOWS_DEVICES:
         yield f"{package!a} is a device name on Windows; choose another."
 

@@ -70,6 +70,7 @@ WRONG = {
         "tools": "every generated project",
         "license": "every generated project",
         "conftest": "every generated project",
+        "build": "linters leave out",
         "con": "device name",
         "a" * 41: "41 characters",
     },

@@ -280,6 +280,13 @@ def test_without_a_network_require_is_a_failure(person: Person) -> None:
     assert "LAYERCAKE_LOCK=require: the locks could not be compiled" in result.stdout
 
 
+def test_an_unknown_mode_of_locking_is_a_failure(person: Person) -> None:
+    result = person.cookiecutter("--no-input", LAYERCAKE_LOCK="required")
+    assert result.returncode == 1
+    assert "LAYERCAKE_LOCK is 'required'; use auto, skip or require." in result.stdout
+    assert list(person.work.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["making a venv", "installing pip-tools", "resolving prod.in"])
 def test_ctrl_c_while_it_locks_leaves_everything_whole(person: Person, expected: dict[str, bytes], step: str) -> None:
