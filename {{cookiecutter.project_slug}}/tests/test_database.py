@@ -107,6 +107,12 @@ def test_a_request_that_writes_waits_for_its_turn(app: Flask, client: FlaskClien
 
 
 @pytest.mark.usefixtures("database")
+def test_the_revision_can_be_read_while_somebody_writes(app: Flask) -> None:
+    with app.app_context(), database.engine().begin():  # the lock for writing
+        assert database.revision() == HEAD
+
+
+@pytest.mark.usefixtures("database")
 def test_a_table_that_is_copied_keeps_the_rows_that_refer_to_it(app: Flask) -> None:
     with app.app_context(), database.migrating() as connection, connection.begin():
         operations = Operations(MigrationContext.configure(connection))

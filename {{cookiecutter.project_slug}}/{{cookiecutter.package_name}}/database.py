@@ -113,11 +113,12 @@ def enforce_foreign_keys(connection: DBAPIConnection, _record: object) -> None:
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction, with the lock for writing unless a request only reads.
+    """Begin a transaction, with the lock for writing unless it only reads, as most requests do.
 
     SQLite refuses at once, however long it may wait otherwise, to let a transaction that has read begin to write.
     """
-    reads = has_request_context() and request.method in ("GET", "HEAD", "OPTIONS")
+    asks = has_request_context() and request.method in ("GET", "HEAD", "OPTIONS")
+    reads = asks or connection.get_execution_options().get("reads")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 {% endif %}
@@ -137,7 +138,11 @@ def revisions() -> tuple[str | None, frozenset[str]]:
 
 def revision() -> str | None:
     """Return the revision of the schema; None without one."""
+{%- if cookiecutter.database == "sqlite" %}
+    with engine().execution_options(reads=True).connect() as connection:
+{%- else %}
     with engine().connect() as connection:
+{%- endif %}
         if not inspect(connection).has_table("alembic_version"):
             return None
         found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
