@@ -1,5 +1,5 @@
-{% if cookiecutter.database != "none" or cookiecutter.background_jobs == "celery" %}import pytest
-{% endif %}from flask import Flask
+import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }}.health import add_check
@@ -18,7 +18,9 @@ def test_livez_answers(client: FlaskClient) -> None:
     assert client.get("/readyz").json == {"status": "ready", "checks": [{% if cookiecutter.database != "none" %}"database", {% endif %}{% if cookiecutter.background_jobs == "celery" %}"redis", {% endif %}"queue"]}
 
 
-def test_readyz_names_what_fails_and_keeps_the_reason_to_the_logs(app: Flask, client: FlaskClient) -> None:
+def test_readyz_names_what_fails_and_keeps_the_reason_to_the_logs(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken() -> None:
         raise ConnectionError("the password is hunter2")
 
@@ -28,3 +30,4 @@ def test_readyz_names_what_fails_and_keeps_the_reason_to_the_logs(app: Flask, cl
     assert response.status_code == 503
     assert "queue" in response.text
     assert "hunter2" not in response.text
+    assert "hunter2" in caplog.text

@@ -59,7 +59,7 @@ def test_the_counts_of_a_former_start_are_forgotten(
 ) -> None:
     monkeypatch.setenv(metrics.FOLDER, str(tmp_path / "counts"))
     create_app(settings)
-    for name in ("histogram_1.db", "service.db"):
+    for name in ("counter_1.db", "gauge_all_1.db", "histogram_1.db", "summary_1.db", "service.db"):
         (tmp_path / "counts" / name).touch()
     metrics.forget()
     assert [path.name for path in (tmp_path / "counts").iterdir()] == ["service.db"]

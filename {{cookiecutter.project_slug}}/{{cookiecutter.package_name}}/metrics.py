@@ -55,5 +55,6 @@ def beside(service: WSGIApplication) -> WSGIApplication:
 def forget() -> None:
     """Remove what the processes of a former start have counted, before the first of this one does."""
     if folder := os.environ.get(FOLDER):
-        for counts in Path(folder).glob("histogram_*.db"):
-            counts.unlink()
+        for kind in ("counter", "gauge", "histogram", "summary"):
+            for counts in Path(folder).glob(f"{kind}_*.db"):
+                counts.unlink()
