@@ -25,7 +25,7 @@ WHAT = {
     "ci": "a pipeline: lint, types, tests, locks, image",
     "database": "SQLAlchemy, migrations with Alembic, a sample resource",
     "background_jobs": "workers, retries, a sample job; Redis",
-    "error_tracking": "errors that nobody expected, without what clients sent",
+    "error_tracking": "errors that nobody expected, reported",
 }
 
 ASK = """
@@ -118,8 +118,8 @@ def table(
 def traces_cost(ratios: dict[str, float]) -> str:
     """Return what a request takes with tracing, in a sentence."""
     return (
-        f"\nWith tracing off a request takes {ratios['off']:.2f} times as long as without it in the code, with it on "
-        f"{ratios['on']:.2f} times.\n`make options` measures all of this.\n"
+        f"\nWith tracing off a request takes {ratios['off']:.2f} times as long as without it in the code; switched on, a "
+        f"request\ntakes {ratios['on']:.2f} times as long. `make options` measures all of this.\n"
     )
 
 

@@ -426,7 +426,7 @@ def test_an_interrupted_check_leaves_nothing(bake: Bake, number: signal.Signals)
         process.send_signal(number)
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 130
-    assert output.endswith("cache-check: interrupted; everything it made is removed again.\n")
+    assert output.endswith("cache-check: interrupted; its images and files are removed again.\n")
     assert_nothing_left(project, process.pid, before)
 
 

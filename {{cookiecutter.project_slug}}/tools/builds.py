@@ -136,7 +136,7 @@ class Builder:
                 read_image(archive, build)
 
     def remove_images(self) -> None:
-        """Leave the engine as it was."""
+        """Remove the images. What was built stays in the build cache, until the engine needs the room."""
         subprocess.run(["docker", "image", "rm", "--force", *self.tags], capture_output=True, check=False)
 
     def run(self, event: str, options: Sequence[str]) -> str:

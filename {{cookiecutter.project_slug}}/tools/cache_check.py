@@ -56,7 +56,7 @@ def main(options: Sequence[str]) -> int:
             finally:
                 builder.remove_images()
     except KeyboardInterrupt:
-        say("interrupted; everything it made is removed again.")
+        say("interrupted; its images and files are removed again.")
         return 130
     except (BuildError, OSError, tarfile.TarError) as error:
         say(str(error))

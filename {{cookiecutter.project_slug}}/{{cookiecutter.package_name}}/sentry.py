@@ -8,7 +8,7 @@ from {{ cookiecutter.package_name }}.settings import Settings
 
 
 def init_app(app: Flask) -> None:
-    """Report what goes wrong, without what clients sent. Without a DSN do nothing."""
+    """Report what goes wrong, without the headers, query and body of the request. Without a DSN do nothing."""
     settings: Settings = app.config["SETTINGS"]
     if settings.sentry_dsn:
         import sentry_sdk
@@ -25,7 +25,7 @@ def init_app(app: Flask) -> None:
 
 
 def without_what_clients_sent(event: Any, _hint: object) -> Any:
-    """Return an event with the method and the path of its request alone."""
+    """Return an event with the method and the URL of its request alone."""
     if "request" in event:
         event["request"] = {key: value for key, value in event["request"].items() if key in ("method", "url")}
     return event
