@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.figures import Cell, Figures, lines_of
+from benchmarks.figures import Cell, Figures, lines_of, place
 from benchmarks.measure import HEAD
 from benchmarks.scenario import EVENTS, SHARES
 from benchmarks.trials import TRIALS
@@ -24,6 +24,8 @@ def document(figures: Figures) -> str:
         for name, store in figures.pairs()
         for part in (*deltas(figures, name, store), *tried(figures, name, store))
     ]
+    if not any(record.variant == trial.name for record in figures.records for trial in TRIALS):
+        parts.append(f"## What was tried\n\n{TRIED}\n\n{verdicts()}")
     where = "".join(f"- {place}\n" for place in sorted({record.where for record in figures.records}))
     return "\n".join([*parts, f"## Where\n\n{where}"])
 
@@ -104,13 +106,17 @@ def tried(figures: Figures, name: str, store: str) -> Iterator[str]:
                 )
             )
     if len(rows) > 2:
-        notes = "".join(f"- **{variant.title}**: {variant.what} {VERDICTS[variant.name]}\n" for variant in TRIALS)
-        yield f"## What was tried ({name}, {store})\n\n{markdown(rows)}\n{notes}"
+        yield f"## What was tried ({name}, {store})\n\n{markdown(rows)}\n{verdicts()}"
+
+
+def verdicts() -> str:
+    """Return what was tried, and why it was not kept."""
+    return "".join(f"- **{variant.title}**: {variant.what} {VERDICTS[variant.name]}\n" for variant in TRIALS)
 
 
 def reason_for(what: str, figures: Figures) -> str:
     """Return why a bar is missed, as far as the figures tell."""
-    name, store = next((pair for pair in figures.pairs() if f"({pair[0]}" in what), ("", ""))
+    name, store = next((pair for pair in figures.pairs() if place(*pair) in what), ("", ""))
 
     def seconds(variant: str, event: str) -> float:
         cell = figures.cell(name, store, variant, event)
@@ -120,7 +126,7 @@ def reason_for(what: str, figures: Figures) -> str:
     if what.startswith("Package") and "fast" in what and nothing:
         return (
             f"a build in which nothing changes takes ours {nothing:.2f} s, {classic / nothing:.0f} times less than the classic"
-            " order takes for the package. No way of building can be faster; the more packages there are, the larger the factor."
+            " order takes for the package. Ours adds what Docker needs to start a step, and to store a layer; the more packages there are, the larger the factor."
         )
     if what.startswith("Code changed") and "time" in what:
         return f"the difference is {seconds('ours', 'code') - nothing:.2f} s."
@@ -179,6 +185,9 @@ CELL = "Each cell: **seconds** of the build, megabytes of wheels fetched, megaby
 DELTA = (
     "What a package added costs while a part of the others has been upgraded since the baseline was taken; `make lock` "
     'suggests a new one when half of the packages differ. A new baseline costs what "all upgraded" costs, once.'
+)
+TRIED = (
+    "Changes to our own image; these figures do not have them, `--variants ours trial-zstd` and its like measure them."
 )
 SET_NOTES = {"service": "The packages of a generated service.", "heavy": "The same, with numpy and pandas."}
 VERDICTS = {

@@ -95,7 +95,7 @@ def lines_of(figures: Figures) -> list[Line]:
 
 def lines_of_set(figures: Figures, name: str, store: str) -> Iterator[Line]:
     """Yield the bars of one set of packages in one image store."""
-    where = f"({name})" if store == "containerd" else f"({name}, {store})"
+    where = place(name, store)
 
     def of(variant: str, event: str) -> Cell | None:
         return figures.cell(name, store, variant, event)
@@ -131,6 +131,11 @@ def lines_of_set(figures: Figures, name: str, store: str) -> Iterator[Line]:
         image, theirs = (cell.median(lambda record: sum(record.layers)) for cell in (ours, other))
         told = f"{image / 1e6:.1f} MB; base {base / 1e6:.1f}, packages {(theirs - base) / 1e6:.1f}"
         yield Line(f"Image {where}: bytes, against base and packages", told, image / theirs, 1.02)
+
+
+def place(name: str, store: str) -> str:
+    """Return how a bar names the set of packages, and the image store when it is not the usual one."""
+    return f"({name})" if store == "containerd" else f"({name}, {store})"
 
 
 def size_of(package: str, record: Record) -> float:
