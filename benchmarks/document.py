@@ -26,7 +26,7 @@ def document(figures: Figures) -> str:
     ]
     if not any(record.variant == trial.name for record in figures.records for trial in TRIALS):
         parts.append(f"## What was tried\n\n{TRIED}\n\n{verdicts()}")
-    where = "".join(f"- {place}\n" for place in sorted({record.where for record in figures.records}))
+    where = "".join(f"- {machine}\n" for machine in sorted({record.where for record in figures.records}))
     return "\n".join([*parts, f"## Where\n\n{where}"])
 
 

@@ -42,7 +42,7 @@ FILES = {
 
 
 def main() -> int:
-    """Return 0 unless the locks could not be compiled and LAYERCAKE_LOCK, as `require`, does not bear that."""
+    """Return 1 when the locks could not be compiled, unless LAYERCAKE_LOCK is auto or skip; else 0."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for tools/lock.py, which needs a moment to clean up
     remove_files_of_other_answers()
     mode = os.environ.get("LAYERCAKE_LOCK") or "auto"

@@ -25,7 +25,7 @@ WHAT = {
     "ci": "a pipeline: lint, types, tests, locks, image",
     "database": "SQLAlchemy, migrations with Alembic, a sample resource",
     "background_jobs": "workers, retries, a sample job; Redis",
-    "error_tracking": "errors that nobody expected, reported",
+    "error_tracking": "errors that nobody expected go to Sentry",
 }
 
 ASK = """
