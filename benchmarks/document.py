@@ -205,7 +205,7 @@ HOW = """\
 - In each repeat, every variant goes through all events on a new, empty engine: the first build fills it, the next ones
   find it warm. Each event changes the state at the start and is undone. Builders that "start empty" are further new
   engines. Variants take turns at every event, shuffled anew for each repeat. Figures are medians over the repeats.
-  Before every build the disk is synced, and half a second passes.
+  Before every build that is timed the disk is synced, and half a second passes.
 - Seconds are those of `docker buildx build` until the image is in the engine's store. Bytes fetched are counted at
   a package index on the same machine that sends the cache headers of the public one; bytes pushed and pulled at a
   registry on the same machine. A build for which that index had to ask the real one is not counted, but repeated.

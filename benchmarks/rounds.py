@@ -138,6 +138,7 @@ class Round:
         try:
             asked, sent = shop.index.asked, shop.index.traffic()
             shop.registry.take()
+            settle()
             build = self.build(engine, event, *options)
             passage, sent = shop.registry.take(), shop.index.traffic() - sent
             engine.docker("push", "--quiet", self.tag(event))
@@ -180,7 +181,6 @@ class Round:
     def build(self, engine: Engine, event: Event, *options: str) -> Build:
         """Build the image into the engine's store."""
         secret = [f"--secret=id={name},src={self.shop.project.parent / name}" for name in ("pip.conf", "uv.toml")]
-        settle()
         return engine.build(
             self.shop.project, "--file", self.variant.dockerfile, "--build-arg", f"PYTHON={scenario.PYTHON}", *secret,
             "--build-context", f"{BASE}=docker-image://{self.shop.base(event.base)}", *options,
@@ -225,7 +225,7 @@ class Round:
 
 
 def settle() -> None:
-    """Let the disk and the engines end what the build before has left them to do: every build finds a quiet machine."""
+    """Let the disk and the engines end what the build before has left them to do: every build that is timed finds a quiet machine."""
     os.sync()
     time.sleep(SETTLE)
 
