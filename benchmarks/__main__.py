@@ -5,7 +5,9 @@
     make bench ARGS='--report'                                measures nothing, shows what there is
 
 All variants that are asked for are measured together, and only such figures are compared. An interrupted run
-keeps what it has, and goes on with the next event.
+keeps what it has, and goes on with the next event. A report is of the run that was asked for; for other sets, and
+for --report, of the one with the most records. Records and packages are kept in build/benchmarks; remove its folder
+index after the locks have changed.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from benchmarks import commands, report
 from benchmarks.engines import STORES, fetch, gateway, remove_leftovers
+from benchmarks.figures import Measured
 from benchmarks.index import Index, configured_upstream
 from benchmarks.measure import BenchmarkError, Progress
 from benchmarks.registry import Registry
@@ -64,13 +67,15 @@ def main() -> int:
         parser.error("--rate: more than 0")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = Results(options.results)
+    wanted: set[str] = set()
     try:
         if not options.report:
             with alone():
-                measure(options, results)
-        report.show(results.records)
+                wanted = measure(options, results)
+        measured = Measured.of(results.records, wanted)
+        report.show(measured)
         if options.write:
-            report.write(results.records)
+            report.write(measured)
     except KeyboardInterrupt:
         print(
             f"\nbenchmarks: interrupted; the same command goes on from {len(results.records)} records.", file=sys.stderr
@@ -94,23 +99,27 @@ def alone() -> Iterator[None]:
         yield
 
 
-def measure(options: argparse.Namespace, results: Results) -> None:
-    """Measure what the results do not have yet. Raises BenchmarkError."""
+def measure(options: argparse.Namespace, results: Results) -> set[str]:
+    """Measure what the results do not have yet; return the inputs of the run. Raises BenchmarkError."""
+    wanted = set()
     if commands.COMMANDS in options.sets:
         measure_commands(range(options.repeats), results)
+        wanted.add(commands.HERE)
     if sets := [name for name in SETS if name in options.sets]:
         remove_leftovers()
         for image in (options.engine, BASE):
             fetch(image)
         host = gateway()
-        rate = options.rate and options.rate * 1e6
+        rate = (options.rate or 0.0) * 1e6
         with Index(configured_upstream(), WORK / "index", host, rate) as index, Registry(host) as registry:
             print("benchmarks: resolving the locks", file=sys.stderr)
             shop = Workshop.open(WORK, index, registry, options.engine, sets)
-            todo = [group for group in groups(options, shop, sets) if missing(group, results)]
-            if todo:
+            asked = list(groups(options, shop, sets))
+            wanted |= {turn.record.inputs for group in asked for turn in group}
+            if todo := [group for group in asked if missing(group, results)]:
                 shop.push_bases()
                 measure_builds(todo, results)
+    return wanted
 
 
 def measure_commands(repeats: Iterable[int], results: Results) -> None:

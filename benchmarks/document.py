@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.figures import Cell, Figures, lines_of, place
-from benchmarks.measure import HEAD
-from benchmarks.scenario import EVENTS, SHARES
+from benchmarks.engines import STORES
+from benchmarks.figures import Cell, Figures, Measured, lines_of, place
+from benchmarks.measure import HEAD, Spread
+from benchmarks.scenario import EVENTS, SETS, SHARES
 from benchmarks.trials import TRIALS
 from benchmarks.variants import OURS, VARIANTS
 
 
-def document(figures: Figures) -> str:
+def document(measured: Measured) -> str:
     """Return docs/benchmarks.md."""
+    figures = measured.ways
     lines = lines_of(figures)
     variants = "".join(f"- **{variant.title}** (`{variant.name}`): {variant.what}\n" for variant in VARIANTS)
     parts = [HEADER, summary(figures), f"## The ways to build\n\n{variants}", HOW]
@@ -19,14 +21,13 @@ def document(figures: Figures) -> str:
         parts.append(f"### Where a bar is missed\n\n{''.join(missed)}")
     for name, store in figures.pairs():
         parts += section(figures, name, store)
-    parts += [
-        part
-        for name, store in figures.pairs()
-        for part in (*deltas(figures, name, store), *tried(figures, name, store))
-    ]
-    if not any(record.variant == trial.name for record in figures.records for trial in TRIALS):
-        parts.append(f"## What was tried\n\n{TRIED}\n\n{verdicts()}")
-    where = "".join(f"- {machine}\n" for machine in sorted({record.where for record in figures.records}))
+    for name, store in figures.pairs():
+        parts += deltas(figures, name, store)
+    for rate, slow in measured.slow.items():
+        parts += section_of_link(slow, rate)
+    parts += tried(measured.trials)
+    machines = {record.where for some in (figures, measured.trials, *measured.slow.values()) for record in some.records}
+    where = "".join(f"- {machine}\n" for machine in sorted(machines))
     return "\n".join([*parts, f"## Where\n\n{where}"])
 
 
@@ -43,10 +44,24 @@ def summary(figures: Figures) -> str:
         if OURS in found and others:
             best, worst = others[0], others[-1]
             said.append(
-                f"- {name.capitalize()} set, {store} store: one package added takes ours {found[OURS]:.2f} s, the best of the"
-                f" others {best[0]:.2f} s ({best[1]}), the slowest {worst[0]:.2f} s ({worst[1]}).\n"
+                f"- {name.capitalize()} set, {store} store: one package added takes ours {found[OURS]:.2f} s; of the"
+                f" {len(others)} other ways measured, the best takes {best[0]:.2f} s ({best[1]}),"
+                f" the slowest {worst[0]:.2f} s ({worst[1]}).\n"
             )
-    return f"{''.join(said)}\nRepeats of each figure: at least {figures.repeats()}. One with fewer than 5 is a first look.\n"
+    return (
+        f"{''.join(said)}\nRepeats of each figure: at least {figures.repeats()}. One with fewer than 5 is a first look.\n\n"
+        f"{''.join(not_measured(figures))}"
+    )
+
+
+def not_measured(figures: Figures) -> Iterator[str]:
+    """Yield a line for every set and store in which not all ways to build were measured."""
+    for name in SETS:
+        for store in STORES:
+            measured = figures.variants(name, store)
+            if lacking := [variant.title for variant in VARIANTS if variant not in measured]:
+                which = "any way to build" if not measured else "; ".join(lacking)
+                yield f"- Not measured with the {name} set and the {store} store: {which}.\n"
 
 
 def section(figures: Figures, name: str, store: str) -> Iterator[str]:
@@ -59,6 +74,32 @@ def section(figures: Figures, name: str, store: str) -> Iterator[str]:
     yield f"{CELL}\n\n{markdown(grid_of(figures, name, store, all_figures))}"
     table = markdown(grid_of(figures, name, store, spread_of))
     yield f"<details><summary>Repeats, lowest and highest seconds, requests to the package index, megabytes pulled (layers of the image)</summary>\n\n{table}\n</details>\n"
+    yield f"{IMAGE}\n\n{markdown(list(images(figures, name, store)))}"
+
+
+def images(figures: Figures, name: str, store: str) -> Iterator[Sequence[str]]:
+    """Yield a table of the image that each variant makes."""
+    yield ("", *IMAGE_HEAD)
+    for variant in figures.variants(name, store, "empty"):
+        if cell := figures.cell(name, store, variant.name, "empty"):
+            yield (variant.title, *image_of(cell))
+
+
+def image_of(cell: Cell) -> tuple[str, ...]:
+    """Return the size of an image, its layers, and how long a container of it takes to answer."""
+    size, layers = (cell.median(value) for value in (lambda one: sum(one.layers), lambda one: len(one.layers)))
+    first = Spread.of([record.first_answer for record in cell.records])
+    return f"{size / 1e6:.1f}", f"{layers:.0f}", first.seconds()
+
+
+def section_of_link(figures: Figures, rate: float) -> Iterator[str]:
+    """Yield the paragraphs about a link to the package index of some bytes a second."""
+    yield f"## A package index at {rate / 1e6:g} MB/s\n\n{LINK}\n"
+    rows = [line.cells()[:3] for line in lines_of(figures) if line.short]
+    yield markdown([HEAD[:3], *rows])
+    for name, store in figures.pairs():
+        yield f"{name.capitalize()} set, {store} image store; repeats of each figure: at least {figures.repeats()}.\n"
+        yield markdown(grid_of(figures, name, store, all_figures))
 
 
 def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
@@ -69,7 +110,7 @@ def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
             "Upgraded since the baseline",
             "Seconds",
             "MB pushed",
-            "A new baseline costs less after, by seconds",
+            "Changes after which a new baseline has paid: by seconds",
             "by bytes",
         )
     ]
@@ -77,7 +118,7 @@ def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
         if none and fresh and (cell := figures.cell(name, store, OURS.name, share)):
             more = (cell.seconds.median - none.seconds.median, cell.pushed - none.pushed)
             after = [
-                f"{cost / extra:.0f} changes" if extra > cost / 1000 else "never"
+                f"{cost / extra:.1f}" if extra > cost / 1000 else "never"
                 for cost, extra in zip((fresh.seconds.median, fresh.pushed), more, strict=True)
             ]
             part = f"one package in {SHARES[share]}" if SHARES[share] > 1 else "all packages"
@@ -86,31 +127,26 @@ def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
         yield f"## When a new baseline pays ({name}, {store})\n\n{DELTA}\n\n{markdown(rows)}"
 
 
-def tried(figures: Figures, name: str, store: str) -> Iterator[str]:
-    """Yield the paragraph about changes to our own image."""
-    rows: list[Sequence[str]] = [
-        ("", "Empty builder, s", "First answer, s", "Image, MB", "One package added, s", "MB pushed")
-    ]
+def tried(figures: Figures) -> Iterator[str]:
+    """Yield the paragraphs about changes to our own image: what they are, and what they cost where they were measured."""
+    yield f"## What was tried\n\n{TRIED}\n\n{verdicts()}"
+    for name, store in figures.pairs():
+        yield f"{name.capitalize()} set, {store} image store; repeats of each figure: at least {figures.repeats()}.\n"
+        yield markdown(list(trials_of(figures, name, store)))
+
+
+def trials_of(figures: Figures, name: str, store: str) -> Iterator[Sequence[str]]:
+    """Yield a table of what our own image costs, and each change to it."""
+    yield ("", "Empty builder, s", "Package added, s", "MB pushed", *IMAGE_HEAD)
     for variant in (OURS, *TRIALS):
         empty, added = (figures.cell(name, store, variant.name, event) for event in ("empty", "added"))
         if empty and added:
-            image = empty.median(lambda record: sum(record.layers))
-            cells = (empty.seconds.median, empty.median(lambda record: record.first_answer))
-            rows.append(
-                (
-                    variant.title,
-                    *(f"{cell:.2f}" for cell in cells),
-                    megabytes(image),
-                    f"{added.seconds.median:.2f}",
-                    megabytes(added.pushed),
-                )
-            )
-    if len(rows) > 2:
-        yield f"## What was tried ({name}, {store})\n\n{markdown(rows)}\n{verdicts()}"
+            cells = (f"{empty.seconds.median:.2f}", f"{added.seconds.median:.2f}", megabytes(added.pushed))
+            yield (variant.title, *cells, *image_of(empty))
 
 
 def verdicts() -> str:
-    """Return what was tried, and why it was not kept."""
+    """Return what was tried, and why it was kept or not."""
     return "".join(f"- **{variant.title}**: {variant.what} {VERDICTS[variant.name]}\n" for variant in TRIALS)
 
 
@@ -122,21 +158,36 @@ def reason_for(what: str, figures: Figures) -> str:
         cell = figures.cell(name, store, variant, event)
         return cell.seconds.median if cell else 0.0
 
-    nothing, classic = seconds("ours", "nothing"), seconds("classic", "added")
+    nothing = seconds("ours", "nothing")
     if what.startswith("Package") and "fast" in what and nothing:
+        event = what.split()[1]
+        classic = seconds("classic", event)
         return (
-            f"a build in which nothing changes takes ours {nothing:.2f} s, {classic / nothing:.0f} times less than the classic"
-            " order takes for the package. Ours adds what Docker needs to start a step, and to store a layer; the more packages there are, the larger the factor."
+            f"the bar leaves {classic / 15:.2f} s, of which a build in which nothing changes takes {nothing:.2f} s. The step"
+            f" that installs, and its layer, take {seconds('ours', event) - nothing:.2f} s more, however many packages"
+            " there are; the classic order takes longer with each."
         )
     if what.startswith("Code changed") and "time" in what:
         return f"the difference is {seconds('ours', 'code') - nothing:.2f} s."
+    if what.startswith("Base image changed") and store == "overlay2":
+        return (
+            "this image store also keeps when the folders were touched that a step binds its files into, so that a layer"
+            " which is built again is another one. That of containerd does not."
+        )
     if what.startswith("Empty builder"):
         others = [
             variant for variant in figures.variants(name, store, "empty") if variant.name not in ("ours", "classic")
         ]
         best = min(((seconds(variant.name, "empty"), variant.title) for variant in others), default=None)
         rest = f" The fastest of the others ({best[1]}) takes {best[0]:.2f} s." if best else ""
-        return f"all wait for the same base image first, which is a good part of the time.{rest}"
+        pulled = seconds("ours", "cached-code")
+        least = f" With a registry cache, when nothing is installed, ours still takes {pulled:.2f} s." if pulled else ""
+        cells = [figures.cell(name, store, way, "empty") for way in ("ours", "classic")]
+        wheels = [f"{cell.fetched / 1e6:.0f} MB" for cell in cells if cell]
+        return (
+            f"the base image comes first for all, and ours fetches {wheels[0]} of wheels, uv among them,"
+            f" the classic order {wheels[-1]}.{least}{rest}"
+        )
     return "not explained yet."
 
 
@@ -177,21 +228,27 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 HEADER = """\
 # What each kind of change costs
 
-Seconds, bytes from the package index and bytes pushed, for the image that this template generates and for ten
+Seconds, bytes of wheels from the package index and bytes pushed, for the image that this template generates and for ten
 ways in which images of Python services are built today. Written by `make bench ARGS=--write`; `make bench` measures
 on your machine.
 """
 CELL = "Each cell: **seconds** of the build, megabytes of wheels fetched, megabytes pushed. A dash: not measured."
+IMAGE_HEAD = ("Image, MB", "Layers", "First answer")
+IMAGE = "The image after the first build, compressed, and the time from `docker run` to the first answer of `/readyz`:"
 DELTA = (
     "What a package added costs while a part of the others has been upgraded since the baseline was taken; `make lock` "
-    'suggests a new one when half of the packages differ. A new baseline costs what "all upgraded" costs, once.'
+    'suggests a new one when half of the packages differ. A new baseline costs what "all upgraded" costs, once; less '
+    "where the wheels are in the cache already."
 )
-TRIED = (
-    "Changes to our own image; these figures do not have them, `--variants ours trial-zstd` and its like measure them."
-)
+LINK = """\
+Only the package index is slow here, not the registry: these figures show what the bytes fetched cost. The bars are not
+meant for such a link. uv, more bytes than all the packages of the service set, is fetched once by a builder that starts
+empty."""
+TRIED = "Changes to our own image, measured with `--variants ours` and their names, which start with `trial-`."
 SET_NOTES = {"service": "The packages of a generated service.", "heavy": "The same, with numpy and pandas."}
 VERDICTS = {
     "trial-no-bytecode": "Not kept: every start would compile these modules again.",
+    "trial-start-bytecode": "Not kept: the image grows past its bar.",
     "trial-all-bytecode": "Not kept: a larger image for modules that few services import.",
     "trial-zstd": "Not kept: the layers of the base image, most of the bytes, stay as they are.",
 }
@@ -203,18 +260,22 @@ HOW = """\
   has to hold exactly the locked packages; all have to give the same answer at `/readyz`.
 - Installers come from the package index too, with pip's cache: no other registry is taken for granted.
 - In each repeat, every variant goes through all events on a new, empty engine: the first build fills it, the next ones
-  find it warm. Each event changes the state at the start and is undone. Builders that "start empty" are further new
-  engines. Variants take turns at every event, shuffled anew for each repeat. Figures are medians over the repeats.
+  find it warm. Builders that "start empty" are further new engines. Variants take turns at every event, shuffled anew for each repeat. Figures are medians over the repeats.
   Before every build that is timed the disk is synced, and half a second passes.
-- Seconds are those of `docker buildx build` until the image is in the engine's store. Bytes fetched are counted at
-  a package index on the same machine that sends the cache headers of the public one; bytes pushed and pulled at a
+- Seconds are those of `docker buildx build` until the image is in the engine's store. Bytes fetched are those of wheels,
+  counted at a package index on the same machine that sends the cache headers of the public one; bytes pushed and pulled at a
   registry on the same machine. A build for which that index had to ask the real one is not counted, but repeated.
 - The older lock has, for every package, the newest version below today's that fits the others.
 - "Base image" gives all variants a base image with one more layer. "README, test" changes two files that the
   service does not need.
+- Each event changes the state at the start and is undone; what it left in the builder's caches stays. "Package added"
+  adds one that "Two requirement files" keeps in its upper layer, the bumped and the removed ones are in the lower.
+- As at the public index, a page is asked for again after ten minutes. How often a warm builder asks thus depends on how
+  many variants take turns: requests, unlike bytes of wheels, are not to be compared between runs.
+- While one variant builds, the engines of the others are there and idle.
 - "Cache" is a registry cache with `mode=max`, written after the first build. Builders are the engine's own, which
   unpack what they build and so pull every layer of it. A builder in a container that pushes straight to a registry
   need not; that was not measured.
 - It takes Linux, Docker on the same machine that may run privileged containers, and some hours. A slow link to the
-  package index is `--rate`; such figures are kept apart.
+  package index is `--rate`; such figures have a table of their own.
 """

@@ -1,16 +1,19 @@
 """Makes figures of records: medians over the repeats, and the bars that they have to reach."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
+from typing import NamedTuple, Self
 
 from benchmarks.commands import COMMANDS
 from benchmarks.engines import STORES
 from benchmarks.measure import Line, Spread, compare, limit
 from benchmarks.results import Record
 from benchmarks.scenario import ADDED, BUMPED, SETS
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.trials import TRIALS
+from benchmarks.variants import OURS, VARIANTS, Variant
 
 
 class Cell:
@@ -46,11 +49,20 @@ class Cell:
 
 
 class Figures:
-    """The records, sorted into cells: for each set and store those that were measured together last."""
+    """The records, sorted into cells: for each set and store one run, all of whose figures were measured together.
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        newest = {(record.set, record.store): record.inputs for record in records}
-        self.records = [record for record in records if newest[record.set, record.store] == record.inputs]
+    It is the run with the most records, so that a first look hides nothing; of two, the newer one.
+
+    Args:
+        records: of any runs, the oldest first.
+        wanted: inputs of runs that come before all others: those that were asked for.
+    """
+
+    def __init__(self, records: Sequence[Record], wanted: Collection[str] = ()) -> None:
+        size = Counter((record.set, record.store, record.inputs) for record in records)
+        place = {key: number for number, key in enumerate(dict.fromkeys(size))}
+        best = {key[:2]: key for key in sorted(size, key=lambda key: (key[2] in wanted, size[key], place[key]))}
+        self.records = [one for one in records if best[one.set, one.store] == (one.set, one.store, one.inputs)]
 
     def cell(self, name: str, store: str, variant: str, event: str) -> Cell | None:
         """Return a cell, if anything was measured for it."""
@@ -76,6 +88,31 @@ class Figures:
         """Return how often everything was measured at least."""
         places = [(one.set, one.store, one.variant, one.event) for one in self.records]
         return min(map(places.count, set(places)), default=0)
+
+
+class Measured(NamedTuple):
+    """All figures, by what they tell."""
+
+    ways: Figures
+    """What each way to build costs."""
+    trials: Figures
+    """What changes to our own image cost, beside our own image."""
+    slow: dict[float, Figures]
+    """What each way to build costs with a slow link to the package index, by its bytes a second."""
+
+    @classmethod
+    def of(cls, records: Sequence[Record], wanted: Collection[str] = ()) -> Self:
+        """Sort out what was measured for what: a run of trials and ours alone is not about the ways to build."""
+        trials = {trial.name for trial in TRIALS}
+        of_run = defaultdict(set)
+        for record in records:
+            of_run[record.inputs].add(record.variant)
+        fast = [record for record in records if not record.rate]
+        ways = [one for one in fast if not of_run[one.inputs] & trials or of_run[one.inputs] - trials - {OURS.name}]
+        tried = [one for one in fast if of_run[one.inputs] & trials and one.variant in {*trials, OURS.name}]
+        rates = sorted({record.rate for record in records if record.rate})
+        slow = {rate: Figures([one for one in records if one.rate == rate], wanted) for rate in rates}
+        return cls(Figures(ways, wanted), Figures(tried, wanted), slow)
 
 
 def lines_of(figures: Figures) -> list[Line]:
@@ -116,9 +153,12 @@ def lines_of_set(figures: Figures, name: str, store: str) -> Iterator[Line]:
     if (code := of("ours", "code")) and (nothing := of("ours", "nothing")):
         both = ("changed", seconds(code)), ("nothing", seconds(nothing))
         yield limit(f"Code changed {where}: time, against nothing changed", *both, times=1.3)
-        pushed = Spread.of([record.pushed / 1e3 for record in code.records])
-        told = f"{pushed.median:.0f} kB ({pushed.low:.0f}..{pushed.high:.0f})"
-        yield Line(f"Code changed {where}: bytes pushed", told, pushed.high, 64, unit=" kB")
+        yield little_pushed(f"Code changed {where}", code)
+    if based := of("ours", "base"):
+        worst = max(len(record.wheels) for record in based.records)
+        told = f"all packages are installed again in {based.seconds.median:.2f} s"
+        yield Line(f"Base image changed {where}: most wheels fetched", told, worst, 0, unit="")
+        yield little_pushed(f"Base image changed {where}", based)
     if cached := of("ours", "cached-code"):
         worst = max(len(record.wheels) + record.pages + len(record.ran) for record in cached.records)
         told = f"{cached.pulled / 1e6:.0f} MB of layers pulled"
@@ -131,8 +171,15 @@ def lines_of_set(figures: Figures, name: str, store: str) -> Iterator[Line]:
         pair = zip(ours.records[0].layers, other.records[0].layers, strict=False)
         base = sum(size for size, _ in takewhile(lambda both: both[0] == both[1], pair))
         image, theirs = (cell.median(lambda record: sum(record.layers)) for cell in (ours, other))
-        told = f"{image / 1e6:.1f} MB; base {base / 1e6:.1f}, packages {(theirs - base) / 1e6:.1f}"
-        yield Line(f"Image {where}: bytes, against base and packages", told, image / theirs, 1.02)
+        told = f"{image / 1e6:.1f} MB; base {base / 1e6:.1f}, packages and code {(theirs - base) / 1e6:.1f}"
+        yield Line(f"Image {where}: bytes, against base, packages and code", told, image / theirs, 1.02)
+
+
+def little_pushed(title: str, cell: Cell) -> Line:
+    """Return the line for "the layers of packages are not pushed again"."""
+    pushed = Spread.of([record.pushed / 1e3 for record in cell.records])
+    told = f"{pushed.median:.0f} kB ({pushed.low:.0f}..{pushed.high:.0f})"
+    return Line(f"{title}: bytes pushed", told, pushed.high, 64, unit=" kB")
 
 
 def place(name: str, store: str) -> str:

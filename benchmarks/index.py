@@ -109,10 +109,10 @@ class Index(LocalServer):
         upstream: where pages and files come from the first time.
         folder: where they are kept.
         host: the address to listen on.
-        rate: bytes of files that it sends in a second, to all clients together; None: as fast as it can.
+        rate: bytes that it sends in a second, to all clients together; zero: as many as it can.
     """
 
-    def __init__(self, upstream: Upstream, folder: Path, host: str = "127.0.0.1", rate: float | None = None) -> None:
+    def __init__(self, upstream: Upstream, folder: Path, host: str = "127.0.0.1", rate: float = 0.0) -> None:
         super().__init__(host, Handler)
         self.upstream = upstream
         self.folder = folder
@@ -240,6 +240,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Encoding", "gzip")
         self.server.count(len(body))  # before the client can see the end, and ask for the count
         self.end_headers()
+        self.server.wait_for_link(len(body))
         self.wfile.write(body)
 
     def _answer_file(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plots as SVG, without a library: they follow the reader's light or dark scheme, and are the same bytes each time."""
+"""Plots as SVG, without a library: light or dark as the reader has it, and the same bytes each time."""
 
 import html
 import math
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 STYLE = """\
 <style>
-  text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+  text { font: 13px system-ui, sans-serif; fill: #1f2328 } .page { fill: #ffffff }
   .title { font-size: 15px; font-weight: 600 }
   .small { font-size: 11px; fill: #59636e }
   .bar { fill: #8c959f } .ours { fill: #0969da } .line { stroke: #1f2328 } .cell { fill: #bc4c00 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #f0f6fc } .small { fill: #9198a1 }
+    text { fill: #f0f6fc } .page { fill: #0d1117 } .small { fill: #9198a1 }
     .bar { fill: #656c76 } .ours { fill: #4493f8 } .line { stroke: #f0f6fc } .cell { fill: #f0883e }
   }
 </style>
@@ -61,7 +61,7 @@ def grid(title: str, note: str, columns: Sequence[str], rows: Sequence[tuple[str
         parts.append(text(LABELS - 8, y + 17, label, anchor="end"))
         for number, value in enumerate(row):
             x = LABELS + number * width
-            strength = 0.04 if not value else 0.08 + 0.72 * (math.log(value) - low) / ((high - low) or 1)
+            strength = 0.04 if not value else 0.06 + 0.46 * (math.log(value) - low) / ((high - low) or 1)
             box = f'x="{x + 1}" y="{y + 1}" width="{width - 2}" height="{ROW - 2}"'
             parts.append(f'<rect class="cell" fill-opacity="{strength:.2f}" {box}/>')
             parts.append(text(x + width / 2, y + 17, "-" if value is None else figure(value), anchor="middle"))
@@ -82,4 +82,5 @@ def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") 
 def picture(title: str, width: int, height: int, parts: Sequence[str]) -> str:
     """Return the file."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">\n'
-    return f"{head}<title>{html.escape(title)}</title>\n{STYLE}" + "\n".join(parts) + "\n</svg>\n"
+    page = '<rect class="page" width="100%" height="100%"/>\n'  # readable on a page of the other scheme
+    return f"{head}<title>{html.escape(title)}</title>\n{STYLE}{page}" + "\n".join(parts) + "\n</svg>\n"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import plots
-from benchmarks.document import document, grid_of, markdown
-from benchmarks.figures import Figures, lines_of
+from benchmarks.document import document, grid_of, markdown, trials_of
+from benchmarks.figures import Figures, Measured, lines_of
 from benchmarks.measure import HEAD, Line, Spread
 from benchmarks.results import Record
 from benchmarks.variants import OURS
@@ -18,24 +18,27 @@ README = ROOT / "README.md"
 MARKERS = ("<!-- benchmark -->", "<!-- /benchmark -->")
 
 
-def show(records: Sequence[Record]) -> None:
+def show(measured: Measured) -> None:
     """Print what there is."""
-    figures = Figures(records)
-    for name, store in figures.pairs():
-        print(f"\n{name}, {store}: seconds of a build\n")
-        print(table(grid_of(figures, name, store, lambda cell: f"{cell.seconds.median:.2f}")))
-    print(f"\n{table([HEAD, *(line.cells() for line in lines_of(figures))])}")
+    for rate, figures in {0.0: measured.ways, **measured.slow}.items():
+        limit = f" with a package index at {rate / 1e6:g} MB/s" if rate else ""
+        for name, store in figures.pairs():
+            print(f"\n{name}, {store}: seconds of a build{limit}\n")
+            print(table(grid_of(figures, name, store, lambda cell: f"{cell.seconds.median:.2f}")))
+    for name, store in measured.trials.pairs():
+        print(f"\n{name}, {store}: changes to our own image\n")
+        print(table(list(trials_of(measured.trials, name, store))))
+    print(f"\n{table([HEAD, *(line.cells() for line in lines_of(measured.ways))])}")
 
 
-def write(records: Sequence[Record]) -> None:
+def write(measured: Measured) -> None:
     """Write the document, its plots, and the short version between the markers of README.md."""
-    figures = Figures(records)
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for name, picture in pictures(figures):
+    for name, picture in pictures(measured.ways):
         replace(PICTURES / name, picture)
-    replace(DOCUMENT, document(figures))
+    replace(DOCUMENT, document(measured))
     if README.exists():
-        replace(README, with_short_version(README.read_text(encoding="utf-8"), lines_of(figures)))
+        replace(README, with_short_version(README.read_text(encoding="utf-8"), lines_of(measured.ways)))
 
 
 def replace(path: Path, text: str) -> None:

@@ -19,6 +19,8 @@ class Record:
     repeat: int
     inputs: str
     """A digest of what the result depends on and was measured with: figures of other inputs are not compared."""
+    rate: float = 0.0
+    """Bytes a second that the package index sent at most; zero: as many as it could."""
     where: str = ""
     """The engine and the machine."""
     seconds: float = 0.0

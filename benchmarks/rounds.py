@@ -72,7 +72,15 @@ class Workshop:
         images = [
             run("docker", "image", "inspect", "--format", "{{.Id}}", image).output for image in (self.engine, BASE)
         ]
-        told = [METHOD, store, str(self.index.rate), machine(), json.dumps(EVENTS), *images, *self.locks[name]]
+        told = [
+            METHOD,
+            store,
+            f"{self.index.rate}, pages too" if self.index.rate else "None",
+            machine(),
+            json.dumps(EVENTS),
+            *images,
+            *self.locks[name],
+        ]
         told += sorted(f"{variant.name} {trials.output_of(variant)}" for variant in variants)
         for path in sorted(self.project.rglob("*")):
             if path.is_file() and path.name not in DERIVED:
@@ -104,7 +112,7 @@ class Round:
 
     def __init__(self, shop: Workshop, name: str, store: str, variant: Variant, repeat: int, inputs: str) -> None:
         self.shop, self.name, self.store, self.variant = shop, name, store, variant
-        self.record = Record(set=name, store=store, variant=variant.name, event="", repeat=repeat, inputs=inputs)
+        self.record = Record(name, store, variant.name, event="", repeat=repeat, inputs=inputs, rate=shop.index.rate)
         self.repository = f"{shop.registry.address}/{variant.name}-{secrets.token_hex(4)}"
 
     def events(self) -> list[Event]:
@@ -155,15 +163,11 @@ class Round:
         if shop.index.asked != asked:
             return None
         return replace(
-            self.record, event=event.name, where=f"{engine.version}, {machine()}{self.link()}", seconds=build.seconds,
+            self.record, event=event.name, where=f"{engine.version}, {machine()}", seconds=build.seconds,
             ran=build.ran, wheels=dict(sent.files), pages=sent.pages, pushed=pushed, pulled=sum(passage.pulled.values()),
             pulled_layers=sum(digest in layers for digest in passage.pulled), layers=list(layers.values()),
             first_answer=first_answer,
         )  # fmt: skip
-
-    def link(self) -> str:
-        """Return how fast the package index sends, where that is limited."""
-        return f", package index at {self.shop.index.rate / 1e6:g} MB/s" if self.shop.index.rate else ""
 
     def prepare(self, lock: str, baseline: str) -> None:
         """Write what the variant installs from."""
@@ -250,8 +254,9 @@ def get(port: int, path: str, give_up: float) -> str:
 def take_turns(rounds: Sequence[Round], done: Callable[[list[Record]], bool]) -> Iterator[Record]:
     """Yield the records of rounds of the same set, store and repeat, event by event.
 
-    An event that is `done` for all is not repeated; the start is then built again, and not counted. A round in which
-    something fails has no further records; the others go on.
+    An event that is `done` for all is built again and not counted: the next ones find the caches as it left them.
+    Only builders that start empty leave nothing behind. A round in which something fails has no further records; the
+    others go on.
     """
     engines: dict[Variant, Engine] = {}
     failed: set[Variant] = set()
@@ -259,7 +264,7 @@ def take_turns(rounds: Sequence[Round], done: Callable[[list[Record]], bool]) ->
         for event in EVENTS:
             here = [turn for turn in rounds if event in turn.events() and turn.variant not in failed]
             known = done([turn.expected(event) for turn in here])
-            if known and event != START:
+            if known and event.cached:
                 continue
             for turn in here:
                 try:

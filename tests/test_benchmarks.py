@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import scenario
+from benchmarks import scenario, trials
 from benchmarks.document import document
 from benchmarks.engines import steps_that_ran
-from benchmarks.figures import Figures, lines_of
+from benchmarks.figures import Figures, Measured, lines_of
 from benchmarks.index import Index, Traffic, Upstream
 from benchmarks.measure import BenchmarkError, Spread, compare, limit
 from benchmarks.plots import Bar, bars, grid
@@ -28,6 +28,7 @@ from benchmarks.report import with_short_version
 from benchmarks.results import Record, Results
 from benchmarks.rounds import take_turns
 from benchmarks.variants import VARIANTS, Variant
+from tests.support import ROOT
 
 METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
 PAGE = b'<a href="../../packages/demo-1.0-py3-none-any.whl#sha256=abc">demo</a>\n' * 50
@@ -198,12 +199,21 @@ def test_only_figures_that_were_measured_together_are_compared(tmp_path: Path) -
     for variant in ("classic", "ours"):
         results.add(record(variant, "code", seconds=1.0))
     results.add(record("ours", "code", seconds=3.0))
-    results.add(replace(record("ours", "code", seconds=2.0), inputs="on a slow link"))
+    results.add(replace(record("ours", "code", seconds=2.0), inputs="2"))
     records = Results(results.path).records
     assert [(one.variant, one.seconds) for one in records] == [("classic", 1.0), ("ours", 3.0), ("ours", 2.0)]
-    figures = Figures(records)
-    assert figures.cell("service", "containerd", "classic", "code") is None
-    assert [one.seconds for one in figures.records] == [2.0]
+    asked = Figures(records, {"2"})
+    assert asked.cell("service", "containerd", "classic", "code") is None
+    assert [one.seconds for one in asked.records] == [2.0]
+
+
+def test_a_first_look_does_not_hide_a_larger_run_and_the_newer_of_two_is_shown() -> None:
+    large = [record(variant, "code", seconds=1.0) for variant in ("classic", "ours")]
+    look = replace(record("ours", "code", seconds=2.0), inputs="2")
+    newer = [replace(one, inputs="3", seconds=3.0) for one in large]
+    assert Figures([*large, look]).records == large
+    assert Figures([*large, look, *newer]).records == newer
+    assert Figures([*newer, *large]).records == large
 
 
 class Turn:
@@ -247,7 +257,10 @@ def test_a_run_goes_on_with_the_next_event_and_measures_it_for_all(tmp_path: Pat
     turns = [Turn("classic"), Turn("ours")]
     rest = [(event, variant) for event in ("nothing", "code") for variant in ("classic", "ours")]
     assert taken(turns, results) == rest
-    assert turns[0].built == ["empty", "nothing", "code"]  # the start is what the others begin with
+    results.add(record("ours", "nothing"))
+    turns = [Turn("classic"), Turn("ours")]
+    assert taken(turns, results) == rest[2:]
+    assert turns[0].built == ["empty", "nothing", "code"]  # what the last one finds is as the others left it
 
 
 def test_a_build_for_which_the_real_index_was_asked_is_not_counted(tmp_path: Path) -> None:
@@ -263,6 +276,7 @@ def test_the_bars_are_computed_from_the_records() -> None:
         *(record("classic", "added", n, seconds=s, pushed=10_000_000, wheels={wheel: 40_000, other: 100_000})
           for n, s in enumerate((14.0, 16.0, 15.0))),
         record("ours", "nothing"),
+        *(record("ours", "base", n, wheels={other: 1} if n else {}, pushed=64_001 if n else 9) for n in range(2)),
         *(record("ours", "code", n, seconds=1.5, pushed=pushed) for n, pushed in enumerate((20_000, 20_000, 70_000))),
         *(record("ours", "cached-code", n, ran=ran) for n, ran in enumerate(([], [], ["packages 1/1"]))),
         record("ours", "empty", layers=[50, 7, 40, 3]), record("classic", "empty", seconds=2.0, layers=[50, 7, 60]),
@@ -275,9 +289,11 @@ def test_the_bars_are_computed_from_the_records() -> None:
         "Package added (service): times fewer bytes pushed than the classic order": (100.0, True),
         "Code changed (service): time, against nothing changed": (1.5, False),
         "Code changed (service): bytes pushed": (70.0, False),
+        "Base image changed (service): most wheels fetched": (1, False),
+        "Base image changed (service): bytes pushed": (64.0, False),
         "Code changed, empty builder with cache (service): most requests to the index and RUN steps": (1, False),
         "Empty builder (service): time, against the classic order": (0.5, True),
-        "Image (service): bytes, against base and packages": (1.0, True),
+        "Image (service): bytes, against base, packages and code": (1.0, True),
     }
 
 
@@ -289,18 +305,46 @@ def test_the_document_has_every_variant_every_event_and_every_missed_bar() -> No
         for variant in VARIANTS
         for event in events
     ]
-    figures = Figures(records)
-    text = document(figures)
+    measured = Measured.of(records)
+    text = document(measured)
     for variant in VARIANTS:
         (row,) = (line for line in text.splitlines() if line.startswith(f"| {variant.title} |") and "**" in line)
         assert row.count("**3.25**") == len(events) - len(scenario.SHARES)
         assert f"(`{variant.name}`): {variant.what}" in text
     assert "| one package in 4 | 3.25 |" in text
-    missed = [line.what for line in lines_of(figures) if not line.reached]
+    missed = [line.what for line in lines_of(measured.ways) if not line.reached]
     assert len(missed) >= 4
     for what in missed:
         assert f"- {what}: " in text
     assert "- an engine\n" in text
+
+
+def test_a_slow_link_has_a_table_of_its_own_and_changes_no_other_figure() -> None:
+    fast = [record("classic", "added", seconds=9.0), record("ours", "added", seconds=3.0)]
+    slow = [record("classic", "added", seconds=40.0, rate=1.25e6), record("ours", "added", seconds=4.0, rate=1.25e6)]
+    records = [*fast, *(replace(one, inputs="2") for one in slow)]
+    before, after = document(Measured.of(fast)), document(Measured.of(records))
+    start, end = after.index("## A package index at 1.25 MB/s"), after.index("## What was tried")
+    assert after[:start] + after[end:] == before
+    assert "| 10 x |" in after
+    assert "**40.00**" in after
+
+
+def test_a_run_of_trials_has_a_table_of_its_own_and_changes_no_other_figure() -> None:
+    ways = [record(variant, event) for variant in ("classic", "ours") for event in ("empty", "added")]
+    trials = [record(variant, event, seconds=7.0) for variant in ("ours", "trial-zstd") for event in ("empty", "added")]
+    records = [*ways, *(replace(one, inputs="2") for one in trials)]
+    before, after = document(Measured.of(ways)), document(Measured.of(records))
+    start, end = after.index("Service set, containerd image store; repeats"), after.rindex("## Where")
+    assert after[:start] + after[end:] == before
+    assert "| zstd layers | 7.00 | 7.00 |" in after[start:end]
+
+
+def test_a_run_of_all_variants_and_trials_tells_of_both() -> None:
+    together = [record(one, event) for one in ("classic", "ours", "trial-zstd") for event in ("empty", "added")]
+    measured = Measured.of(together)
+    assert measured.ways.records == together
+    assert measured.trials.records == together[2:]
 
 
 def test_a_slow_link_sends_the_same_bytes_and_waits_for_each(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +356,13 @@ def test_a_slow_link_sends_the_same_bytes_and_waits_for_each(index: Index, monke
     index.rate = 1e5
     assert get(index, link)[1] == WHEEL
     assert sum(waits) == pytest.approx(len(WHEEL) / 1e5)
+
+
+def test_every_trial_changes_the_dockerfile_of_today() -> None:
+    text = next(ROOT.glob("*project_slug*/Dockerfile")).read_text(encoding="utf-8")
+    for trial, change in trials.CHANGES.items():
+        assert change(text) != text, trial.name
+    assert f"zipfile, {trials.STARTED}' && \\\n" in trials.CHANGES[trials.START_BYTECODE](text)
 
 
 def test_a_plot_is_well_formed_whatever_it_shows() -> None:
