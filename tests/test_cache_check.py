@@ -291,6 +291,7 @@ def test_the_generated_dockerfile_passes(bake: Bake) -> None:
         assert rows[event] == ["0", "0", "0 B"]
     downloads_installs_and_most_bytes = {
         "code changed": ("0", "0", 20_000),
+        "settings changed": ("0", "0", 20_000),
         "one package added": ("[01]", "1", 50_000),
         "one package removed": ("0", "0", 1_000),
         "new baseline": ("0", f"{packages + 1}", 20_000_000),
@@ -333,12 +334,13 @@ INSTALL = "FROM base AS baseline\n"
         pytest.param(
             # The layers look as before, the installer says nothing, and its name is hidden in a script.
             {
-                "Dockerfile": (INSTALL, f"{INSTALL}COPY flask_service/ /src/\n"),
+                "Dockerfile": (INSTALL, f"{INSTALL}COPY pyproject.toml flask_service/ /src/\n"),
                 "tools/sync.sh": ("uv pip", "uv -q pip"),
             },
             [],
             [
                 r"code changed: {n} packages installed again by \[baseline 2/2\].*\. Move what copies or mounts the code",
+                r"settings changed: {n} packages installed again by \[baseline 2/2\].*\. Move what .* pyproject.toml or",
                 r"new baseline: \[baseline 2/2\].* did not say what is downloaded\. Let the installer speak",
             ],
             id="code-above-a-quiet-install",

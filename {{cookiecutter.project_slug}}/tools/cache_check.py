@@ -30,6 +30,7 @@ from builds import Build, Builder, BuildError, Step, copy_project, docker, packa
 
 CODE = "{{ cookiecutter.package_name }}/__init__.py"
 PROD, BASELINE, DEV = (f"requirements/{name}.txt" for name in ("prod", "baseline", "dev"))
+SETTINGS = ("pyproject.toml", "gunicorn.conf.py")  # of linters, of the server: nothing to install depends on them
 CHANGES_OFTEN = re.compile(
     r"(.*_)?(GIT|SHA|COMMIT|REVISION|REF|TIMESTAMP|BUILD_(ID|NUMBER|DATE|TIME))(_.*)?|((APP|IMAGE|SERVICE)_)?VERSION"
 )
@@ -83,7 +84,8 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     first = builder.build("first build", {}, before=None)
     nothing = builder.build("nothing changed", {}, before=first)
     code = builder.build("code changed", {CODE: fresh(builder.read(CODE))}, before=first)
-    readme = builder.build("README or test changed", needless(builder), before=first)
+    settings = builder.build("settings changed", edited(builder, *SETTINGS), before=first)
+    readme = builder.build("README or test changed", edited(builder, "README.md", "tests/**/*.py"), before=first)
     version = builder.build("version changed", {}, *new_values(arguments), before=first) if arguments else None
     added = builder.build("one package added", {PROD: fresh(prod + pin)}, before=first)
     locks = {PROD: fresh(prod + pin), BASELINE: fresh(lock.pins_only(prod + pin))}
@@ -97,13 +99,14 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     reasons += judge_unchanged(code, "Move what copies or mounts the code below it.")
     if not code.pushed:
         reasons.append(f"{code.event}: {CODE} is not in the image; COPY the code in its last stage.")
+    reasons += judge_unchanged(settings, f"Move what copies or mounts {' or '.join(SETTINGS)} below it.")
     reasons += judge_idle(readme, "Copy or mount only what the service needs.")
     if version:
         reasons += judge_unchanged(version, f"Move ARG {', '.join(arguments)} and what uses it below it.")
     reasons += judge_added(added, package_name(pin), delta)
     reasons += judge_installed(removed, set())
     reasons += judge_downloads(rebaselined)
-    builds = [first, nothing, code, readme, version, added, removed, rebaselined, based]
+    builds = [first, nothing, code, settings, readme, version, added, removed, rebaselined, based]
     return [build for build in builds if build], reasons
 
 
@@ -159,9 +162,9 @@ def fresh(text: str) -> str:
     return f"{text}\n# {secrets.token_hex(8)}\n"
 
 
-def needless(builder: Builder) -> dict[str, str]:
-    """Return another text for files of the project that its image has no need of."""
-    paths = [path for pattern in ("README.md", "tests/**/*.py") for path in builder.context.glob(pattern)]
+def edited(builder: Builder, *patterns: str) -> dict[str, str]:
+    """Return another text for those of the named files that the project has; the names may be globs."""
+    paths = [path for pattern in patterns for path in builder.context.glob(pattern)]
     return {str(path.relative_to(builder.context)): fresh(path.read_text(encoding="utf-8")) for path in paths}
 
 
@@ -171,7 +174,8 @@ def spare_pin(dev: str, taken: set[str]) -> str:
     spare = [pin for pin in pins if package_name(pin) not in taken]
     if not spare:
         raise BuildError(f"{DEV} has nothing to try that {PROD} lacks; add iniconfig to it, and run `make lock`.")
-    return min(spare, key=lambda pin: (pin.count("--hash="), pin))  # a pure package has the fewest files
+    # A pure package has the fewest files; one with a single file may have no wheel.
+    return min(spare, key=lambda pin: (pin.count("--hash=") < 2, pin.count("--hash="), pin))
 
 
 def changing_arguments(dockerfile: str, options: Iterable[str]) -> list[str]:
