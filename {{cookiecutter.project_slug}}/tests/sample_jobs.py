@@ -18,7 +18,8 @@ from {{ cookiecutter.package_name }}.worker import app  # noqa: E402, F401
 
 @shared_task
 def wait_for_go(name: str) -> None:
-    """Tell which process runs the job, wait for permission to end, and tell that it has ended."""
+    """Tell which process runs the job and for which request, wait for permission to end, and tell that it has ended."""
+    jobs.store().rpush("requests", str(request_id.get()))
     jobs.store().rpush("began", os.getpid())
     while not jobs.store().exists("go"):
         time.sleep(0.05)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from {{ cookiecutter.package_name }} import jobs
+from {{ cookiecutter.package_name }}.about import SLUG
 from {{ cookiecutter.package_name }}.logs import request_id
 from {{ cookiecutter.package_name }}.settings import Settings
 
@@ -66,13 +67,16 @@ def wait_until(condition: Callable[[], bool], log: Path, seconds: float = 60) ->
 
 
 def test_a_job_whose_process_is_killed_runs_again(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    token = request_id.set("abc-1")
     enqueue(app, "wait_for_go", "a")
+    request_id.reset(token)
     with worker(settings, log):
         wait_until(lambda: kept.llen("began") == 1, log)
         os.kill(int(kept.lrange("began", 0, 0)[0]), signal.SIGKILL)
         kept.set("go", 1)
         wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
     assert kept.llen("began") == 2
+    assert kept.lrange("requests", 0, -1) == ["abc-1", "abc-1"]
 
 
 def test_jobs_of_a_worker_that_is_killed_are_run_by_another(
@@ -82,10 +86,11 @@ def test_jobs_of_a_worker_that_is_killed_are_run_by_another(
         enqueue(app, "wait_for_go", name)
     with worker(settings, log):
         wait_until(lambda: kept.llen("began") == 2, log)
+    assert kept.exists(f"{SLUG}:unacked")
     kept.set("go", 1)
     with worker(settings, log):
         wait_until(lambda: kept.llen("ended") == 4, log)
-        wait_until(lambda: not kept.exists("unacked"), log)
+        wait_until(lambda: not kept.exists(f"{SLUG}:unacked"), log)
     assert set(kept.lrange("ended", 0, -1)) == set("abcd")
 
 
@@ -100,7 +105,7 @@ def test_a_worker_that_is_told_to_stop_ends_its_job_first(
         kept.set("go", 1)
         assert process.wait(timeout=60) == 0
     assert kept.lrange("ended", 0, -1) == ["a"]
-    assert kept.llen("celery") == 0
+    assert kept.llen(f"{SLUG}:celery") == 0
 
 
 def test_a_job_that_fails_for_a_while_is_retried(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
@@ -121,7 +126,7 @@ def test_a_retry_that_redis_does_not_take_is_not_the_end(
 def test_a_retry_that_cannot_be_sent_ends_the_job(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
     enqueue(app, "retry_with_what_cannot_be_sent", "a")
     with worker(settings, log):
-        wait_until(lambda: kept.get("tries") is not None and not kept.exists("unacked"), log)
+        wait_until(lambda: kept.get("tries") is not None and not kept.exists(f"{SLUG}:unacked"), log)
         enqueue(app, "wait_for_go", "b")
         wait_until(lambda: kept.llen("began") == 1, log)
     assert kept.get("tries") == "1"
@@ -137,6 +142,28 @@ def test_a_job_knows_the_request_that_ordered_it_and_no_other(
     with worker(settings, log):
         wait_until(lambda: kept.llen("ended") == 2, log)
     assert set(kept.lrange("ended", 0, -1)) == {"a abc-1", "b None"}
+
+
+def test_other_services_may_use_the_same_redis(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    enqueue(app, "wait_for_go", "a")
+    with worker(settings, log):
+        wait_until(lambda: kept.llen("began") == 1, log)
+        enqueue(app, "wait_for_go", "b")
+        keys = map(str, kept.keys("*"))
+        assert {key for key in keys if not key.startswith(f"{SLUG}:")} == {"began", "requests"}  # of the job
+
+
+def test_a_worker_outlives_a_redis_that_is_full(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    enqueue(app, "tell_the_request", "a")
+    kept.config_set("maxmemory", "1")
+    try:
+        with worker(settings, log):
+            wait_until(lambda: "used memory" in log.read_text(encoding="utf-8"), log)
+            kept.config_set("maxmemory", "0")
+            enqueue(app, "tell_the_request", "b")
+            wait_until(lambda: "b None" in kept.lrange("ended", 0, -1), log)
+    finally:
+        kept.config_set("maxmemory", "0")
 
 
 def test_a_redis_with_tls_has_to_prove_who_it_is(app: Flask, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from kombu.exceptions import OperationalError
 
+from {{ cookiecutter.package_name }}.about import SLUG
 from {{ cookiecutter.package_name }}.greetings import GREETINGS
 from {{ cookiecutter.package_name }}.jobs import store
 from {{ cookiecutter.package_name }}.postcards import NewPostcard, write_postcard
@@ -30,7 +31,7 @@ def test_a_postcard_is_ordered_and_then_written_however_often_its_job_runs(app: 
 def test_an_order_is_one_job_that_knows_its_request(app: Flask, client: FlaskClient) -> None:
     client.post("/api/postcards", json=ORDER, headers={"X-Request-ID": "abc-1"})
     with app.app_context():
-        (job,) = store().lrange("celery", 0, -1)
+        (job,) = store().lrange(f"{SLUG}:celery", 0, -1)
     assert '"request_id": "abc-1"' in job
 
 

@@ -19,13 +19,21 @@ from sqlalchemy.exc import OperationalError as DatabaseError
 {%- endif %}
 from werkzeug.exceptions import ServiceUnavailable
 
+from {{ cookiecutter.package_name }}.about import SLUG
 from {{ cookiecutter.package_name }}.errors import problem
 from {{ cookiecutter.package_name }}.health import add_check
 from {{ cookiecutter.package_name }}.logs import request_id
 from {{ cookiecutter.package_name }}.settings import Settings
 
-FAILURES = (BrokerError, {% if cookiecutter.database != "none" %}DatabaseError, {% endif %}redis.ConnectionError, redis.TimeoutError)
-"""What goes by when a server is back: a job that meets it is retried."""
+REDIS_FAILURES = (
+    BrokerError,
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.OutOfMemoryError,
+    redis.ReadOnlyError,  # it has become a replica
+)
+FAILURES = {% if cookiecutter.database != "none" %}(*REDIS_FAILURES, DatabaseError){% else %}REDIS_FAILURES{% endif %}
+"""Errors that pass once the server is back: a job that meets one is retried."""
 
 LONGEST_PAUSE = 30
 """Seconds between two tries of a job, at most."""
@@ -41,7 +49,7 @@ def init_app(app: Flask) -> None:
     app.extensions["redis"] = redis.Redis.from_url(
         url, decode_responses=True, socket_timeout=5, socket_connect_timeout=5
     )
-    for error in (BrokerError, redis.ConnectionError, redis.TimeoutError):
+    for error in REDIS_FAILURES:
         app.register_error_handler(error, unavailable)
     with app.app_context():
         add_check("redis", ping)
@@ -55,7 +63,7 @@ def ping() -> None:
 def unavailable(_error: Exception) -> Response:
     """Return the answer to a request that needed Redis, which did not answer."""
     logger.warning("Redis failed", exc_info=True)
-    return problem(ServiceUnavailable("What this needs does not answer; try again later."))
+    return problem(ServiceUnavailable("A service that this needs is not available; try again later.", retry_after=5))
 
 
 def make_celery(app: Flask, settings: Settings) -> Celery:
@@ -66,7 +74,7 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
 
         autoretry_for = FAILURES
         default_retry_delay = 1
-        max_retries = 10
+        max_retries = 50  # a server may be away for some minutes
         retry_backoff = True
         retry_backoff_max = LONGEST_PAUSE
         retry_on_worker_lost = True  # not without end: a job may be what kills its process
@@ -89,8 +97,11 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
         broker_url=url,
         broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None,
         broker_connection_retry_on_startup=True,
-        # Redis gives a job to another worker when none has ended it for so long: more than one may take.
+        broker_channel_error_retry=True,  # Redis is full
+        # A job that no worker has ended for so long goes to another one: longer than any may take. The prefix lets
+        # services share a Redis.
         broker_transport_options={
+            "global_keyprefix": f"{SLUG}:",
             "visibility_timeout": 2 * settings.job_timeout + LONGEST_PAUSE,
             "socket_timeout": 5,
             "socket_connect_timeout": 5,
@@ -118,8 +129,8 @@ def store() -> redis.Redis:
 
 @before_task_publish.connect
 def send_request_id(headers: dict[str, Any], **_: object) -> None:
-    """Let a job know the request that ordered it."""
-    headers["request_id"] = request_id.get()
+    """Let a job know the request that ordered it; one that is sent again without a request still knows it."""
+    headers.setdefault("request_id", request_id.get())
 
 
 @task_prerun.connect
