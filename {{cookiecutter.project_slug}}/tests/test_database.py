@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 {%- if cookiecutter.database == "sqlite" %}
+from pathlib import Path
 from threading import Thread
 {%- endif %}
 
@@ -15,10 +16,11 @@ from alembic.operations import Operations
 from flask import Flask
 from flask.testing import FlaskClient
 {%- if cookiecutter.database == "sqlite" %}
+from pydantic import SecretStr
 from sqlalchemy import String
 {%- endif %}
 
-from {{ cookiecutter.package_name }} import {% if cookiecutter.database == "postgresql" %}create_app, {% endif %}database, models
+from {{ cookiecutter.package_name }} import create_app, database, models
 from {{ cookiecutter.package_name }}.settings import Settings, SettingsError, load_settings
 
 HEAD = database.revisions()[0] or ""
@@ -71,6 +73,34 @@ def test_two_migrations_at_once_are_safe(app: Flask, settings: Settings) -> None
     assert [job.communicate(timeout=120)[0].split() for job in jobs] == [[HEAD.encode()]] * 4
 
 
+def test_a_request_whose_database_is_not_there_may_be_sent_again(
+{%- if cookiecutter.database == "sqlite" %}settings: Settings, tmp_path: Path) -> None:
+    gone = SecretStr(f"sqlite:///{tmp_path}/gone/service.db")
+    client = create_app(settings.model_copy(update={"database_url": gone})).test_client()
+{%- else %}client: FlaskClient) -> None:
+{%- endif %}
+    response = client.get("/api/notes")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+{%- if cookiecutter.database == "sqlite" %}
+
+
+def test_a_mistake_in_a_statement_is_not_the_fault_of_the_database(client: FlaskClient) -> None:
+    assert client.get("/api/notes").status_code == 500  # there are no tables
+{%- endif %}
+
+{% if cookiecutter.database == "postgresql" %}
+@pytest.mark.usefixtures("database")
+def test_a_migration_that_another_one_blocks_says_so_and_gives_up(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "PATIENCE", 0)
+    with app.app_context(), database.migrating():
+        result = app.test_cli_runner().invoke(args=["migrate"])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "Waiting for another migration to end.",
+        "Error: Another migration has not ended for 0 seconds.",
+    ]
+
+{% endif %}
 @pytest.mark.usefixtures("database")
 def test_what_is_not_committed_is_gone(app: Flask, client: FlaskClient) -> None:
     with app.app_context():

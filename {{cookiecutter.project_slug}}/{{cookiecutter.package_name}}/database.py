@@ -1,6 +1,7 @@
 """The database: how it is reached, whether its schema is what the code needs, and how it becomes so."""
 
 import functools
+import logging
 {%- if cookiecutter.database == "sqlite" %}
 import sqlite3
 {%- endif %}
@@ -13,25 +14,29 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 {%- if cookiecutter.database == "sqlite" %}
-from flask import Flask, current_app, g, has_request_context, request
+from flask import Flask, Response, current_app, g, has_request_context, request
 from sqlalchemy import Connection, Engine, MetaData, NullPool, create_engine, event, inspect, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 {%- else %}
-from flask import Flask, current_app, g
+from flask import Flask, Response, current_app, g
 from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, text
 {%- endif %}
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
+from werkzeug.exceptions import ServiceUnavailable
 
+from {{ cookiecutter.package_name }}.errors import problem
 from {{ cookiecutter.package_name }}.health import add_check
 from {{ cookiecutter.package_name }}.settings import Settings
-{% if cookiecutter.database == "sqlite" %}
+
 PATIENCE = 600
-"""Seconds that a migration waits for others who use the file."""
-{% else %}
+"""Seconds that a migration waits for {{ "others who use the file" if cookiecutter.database == "sqlite" else "another one" }}."""
+{% if cookiecutter.database == "postgresql" %}
 MIGRATION_LOCK = 4208136241
 """The advisory lock that a migration holds; any number that nothing else in the database uses."""
 {% endif %}
+logger = logging.getLogger(__name__)
+
 
 class Model(DeclarativeBase):
     """Base of the tables. Constraints have names, so that migrations can speak of them."""
@@ -51,6 +56,8 @@ def init_app(app: Flask) -> None:
     """Connect on demand, make readiness depend on the schema, and add `flask migrate`."""
     settings: Settings = app.config["SETTINGS"]
     app.extensions["database"] = connect(settings)
+    for error in (OperationalError, TimeoutError):
+        app.register_error_handler(error, unavailable)
     with app.app_context():
         add_check("database", check_schema)
 
@@ -68,8 +75,21 @@ def init_app(app: Flask) -> None:
             raise click.ClickException(f"The database cannot be migrated. {error.orig}") from None
 
 
+{% if cookiecutter.database == "sqlite" -%}
+def unavailable(error: Exception) -> Response:
+    """Return the answer to a request that needed the database, which did not do its part; raise what is our mistake."""
+    if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        raise error
+{%- else -%}
+def unavailable(_error: Exception) -> Response:
+    """Return the answer to a request that needed the database, which did not do its part."""
+{%- endif %}
+    logger.error("the database failed", exc_info=True)
+    return problem(ServiceUnavailable("A service that this needs is not available; try again later.", retry_after=5))
+
+
 def connect(settings: Settings) -> Engine:
-    """Return a pool of connections, one for each thread{% if cookiecutter.database == "postgresql" %}, and none that a restarted database has forgotten{% endif %}."""
+    """Return a pool that keeps a connection for each thread{% if cookiecutter.database == "postgresql" %}, and none to a server that has gone{% endif %}."""
     url = settings.database_url.get_secret_value()
 {%- if cookiecutter.database == "sqlite" %}
     pool = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True, pool_size=settings.web_threads)
@@ -80,7 +100,8 @@ def connect(settings: Settings) -> Engine:
 {%- else %}
     return create_engine(
         url,
-        connect_args={"connect_timeout": 5},
+        # A server that vanishes without a word is given up after some seconds, not after the minutes of the system.
+        connect_args={"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 10_000},
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=settings.web_threads,
@@ -194,7 +215,13 @@ def use_write_ahead_log(pool: Engine) -> None:
     key = {"key": MIGRATION_LOCK}
     with engine().connect() as connection, engine().connect() as other:
         lock = other.execution_options(isolation_level="AUTOCOMMIT")  # a transaction that waits would hold up others
+        give_up = None
         while not lock.scalar(text("SELECT pg_try_advisory_lock(:key)"), key):
+            if give_up is None:
+                click.echo("Waiting for another migration to end.", err=True)
+                give_up = time.monotonic() + PATIENCE
+            if time.monotonic() > give_up:
+                raise click.ClickException(f"Another migration has not ended for {PATIENCE} seconds.")
             time.sleep(0.2)
         try:
             yield connection
