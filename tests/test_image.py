@@ -191,6 +191,7 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
         "test_docs",
         "test_errors",
         "test_greetings",
+        "test_gunicorn",
         "test_health",
         "test_logs",
         "test_metrics",

@@ -1,7 +1,8 @@
 {%- set servers = cookiecutter.database == "postgresql" or cookiecutter.background_jobs == "celery" -%}
 """Fixtures that every test may use."""
-{% if servers %}
+
 import os
+{%- if servers %}
 import subprocess
 import time
 {%- endif %}
@@ -17,8 +18,7 @@ from pathlib import Path
 {%- if cookiecutter.database == "postgresql" %}
 from uuid import uuid4
 {%- endif %}
-{%- if servers or cookiecutter.database != "none" %}
-{% endif %}
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -39,8 +39,9 @@ from {{ cookiecutter.package_name }}.settings import Settings
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away the settings of whoever runs the tests."""
-    for name in Settings.model_fields:
+    """Take away the settings of whoever runs the tests, and where their traces go."""
+    traces = [name for name in os.environ if name.startswith("OTEL_")]
+    for name in (*Settings.model_fields, *traces):
         monkeypatch.delenv(name.upper(), raising=False)
 
 

@@ -89,6 +89,7 @@ class Colour(StrEnum):
 
 class Search(Input):
     colours: list[Colour] = Field(default=[], alias="colour")
+    sizes: set[int] | None = Field(default=None, alias="size")
 
 
 class Found(BaseModel):
@@ -100,15 +101,16 @@ def test_lists_enumerations_and_aliases_are_described_as_they_are(app: Flask) ->
     @operation()
     def search(shelf: int, query: Search) -> Found:
         """Search a shelf."""
-        return Found(howMany=len(query.colours))
+        return Found(howMany=len(query.colours) + len(query.sizes or ()))
 
     client = app.test_client()
     assert client.get("/search/1?colour=red&colour=blue").json == {"howMany": 2}
+    assert client.get("/search/1?size=1&size=2").json == {"howMany": 2}
     assert client.get("/search/1?colour=green").status_code == 422
     document = description(app)
     path = document["paths"]["/search/{shelf}"]
     assert {found["operationId"] for found in path.values()} == {"search_get", "search_query"}
-    shelf, colour = path["get"]["parameters"]
+    shelf, colour, _size = path["get"]["parameters"]
     assert shelf["schema"] == {"type": "integer", "minimum": 1, "maximum": 9}
     assert colour["schema"]["items"] == {"$ref": "#/components/schemas/Colour"}
     assert document["components"]["schemas"]["Colour"]["enum"] == ["red", "blue"]

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
-from typing import Any, NamedTuple, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 from urllib.parse import quote, urlencode
 
 import click
@@ -118,8 +118,12 @@ def read_query(model: Model) -> BaseModel:
 @cache
 def list_fields(model: Model) -> frozenset[str]:
     """Return the names of the fields that a query string may repeat."""
-    fields = model.model_fields.items()
-    return frozenset(field.alias or name for name, field in fields if get_origin(field.annotation) is list)
+    lists = (list, set, frozenset, tuple)
+    return frozenset(
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if any(get_origin(kind) in lists for kind in (field.annotation, *get_args(field.annotation)))
+    )
 
 
 def read_body(model: Model) -> BaseModel:
