@@ -118,7 +118,7 @@ def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
         if none and fresh and (cell := figures.cell(name, store, OURS.name, share)):
             more = (cell.seconds.median - none.seconds.median, cell.pushed - none.pushed)
             after = [
-                f"{cost / extra:.1f}" if extra > cost / 1000 else "never"
+                f"{cost / extra:.1f}" if extra > cost / 1000 else "no difference"
                 for cost, extra in zip((fresh.seconds.median, fresh.pushed), more, strict=True)
             ]
             part = f"one package in {SHARES[share]}" if SHARES[share] > 1 else "all packages"

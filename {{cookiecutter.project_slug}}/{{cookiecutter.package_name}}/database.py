@@ -101,7 +101,12 @@ def connect(settings: Settings) -> Engine:
     return create_engine(
         url,
         # A server that vanishes without a word is given up after some seconds, not after the minutes of the system.
-        connect_args={"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 10_000},
+        connect_args={
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "tcp_user_timeout": 10_000,
+        },
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=settings.web_threads,
