@@ -99,7 +99,7 @@ def section_of_link(figures: Figures, rate: float) -> Iterator[str]:
     yield markdown([HEAD[:3], *rows])
     for name, store in figures.pairs():
         yield f"{name.capitalize()} set, {store} image store; repeats of each figure: at least {figures.repeats()}.\n"
-        yield markdown(grid_of(figures, name, store, all_figures))
+        yield markdown(grid_of(figures, name, store, seconds_and_wheels))
 
 
 def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
@@ -196,6 +196,11 @@ def all_figures(cell: Cell) -> str:
     return f"**{cell.seconds.median:.2f}**<br>{megabytes(cell.fetched)}<br>{megabytes(cell.pushed)}"
 
 
+def seconds_and_wheels(cell: Cell) -> str:
+    """Return seconds and megabytes fetched."""
+    return f"**{cell.seconds.median:.2f}**<br>{megabytes(cell.fetched)}"
+
+
 def spread_of(cell: Cell) -> str:
     """Return the rest."""
     seconds = f"{cell.seconds.low:.2f}..{cell.seconds.high:.2f}"
@@ -243,7 +248,7 @@ DELTA = (
 LINK = """\
 Only the package index is slow here, not the registry: these figures show what the bytes fetched cost. The bars are not
 meant for such a link. uv, more bytes than all the packages of the service set, is fetched once by a builder that starts
-empty."""
+empty. Each cell: **seconds** of the build, megabytes of wheels fetched."""
 TRIED = "Changes to our own image, measured with `--variants ours` and their names, which start with `trial-`."
 SET_NOTES = {"service": "The packages of a generated service.", "heavy": "The same, with numpy and pandas."}
 VERDICTS = {
