@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.engines import STORES
 from benchmarks.figures import Cell, Figures, Measured, lines_of, place
-from benchmarks.measure import HEAD, Spread
+from benchmarks.measure import HEAD, Line, Spread
 from benchmarks.scenario import EVENTS, SETS, SHARES
 from benchmarks.trials import TRIALS
 from benchmarks.variants import OURS, VARIANTS
@@ -17,7 +17,7 @@ def document(measured: Measured) -> str:
     variants = "".join(f"- **{variant.title}** (`{variant.name}`): {variant.what}\n" for variant in VARIANTS)
     parts = [HEADER, summary(figures), f"## The ways to build\n\n{variants}", HOW]
     parts += ["## Bars\n", markdown([HEAD, *(line.cells() for line in lines)])]
-    if missed := [f"- {line.what}: {reason_for(line.what, figures)}\n" for line in lines if not line.reached]:
+    if missed := [f"- {line.what}: {reason_for(line, figures)}\n" for line in lines if not line.reached]:
         parts.append(f"### Where a bar is missed\n\n{''.join(missed)}")
     for name, store in figures.pairs():
         parts += section(figures, name, store)
@@ -98,8 +98,13 @@ def section_of_link(figures: Figures, rate: float) -> Iterator[str]:
     rows = [line.cells()[:3] for line in lines_of(figures) if line.short]
     yield markdown([HEAD[:3], *rows])
     for name, store in figures.pairs():
-        yield f"{name.capitalize()} set, {store} image store; repeats of each figure: at least {figures.repeats()}.\n"
+        yield where_measured(figures, name, store)
         yield markdown(grid_of(figures, name, store, seconds_and_wheels))
+
+
+def where_measured(figures: Figures, name: str, store: str) -> str:
+    """Return the line above a table that is not one of all ways to build."""
+    return f"{name.capitalize()} set, {store} image store; repeats of each figure: at least {figures.repeats()}.\n"
 
 
 def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
@@ -131,7 +136,7 @@ def tried(figures: Figures) -> Iterator[str]:
     """Yield the paragraphs about changes to our own image: what they are, and what they cost where they were measured."""
     yield f"## What was tried\n\n{TRIED}\n\n{verdicts()}"
     for name, store in figures.pairs():
-        yield f"{name.capitalize()} set, {store} image store; repeats of each figure: at least {figures.repeats()}.\n"
+        yield where_measured(figures, name, store)
         yield markdown(list(trials_of(figures, name, store)))
 
 
@@ -150,8 +155,9 @@ def verdicts() -> str:
     return "".join(f"- **{variant.title}**: {variant.what} {VERDICTS[variant.name]}\n" for variant in TRIALS)
 
 
-def reason_for(what: str, figures: Figures) -> str:
+def reason_for(line: Line, figures: Figures) -> str:
     """Return why a bar is missed, as far as the figures tell."""
+    what = line.what
     name, store = next((pair for pair in figures.pairs() if place(*pair) in what), ("", ""))
 
     def seconds(variant: str, event: str) -> float:
@@ -163,7 +169,7 @@ def reason_for(what: str, figures: Figures) -> str:
         event = what.split()[1]
         classic = seconds("classic", event)
         return (
-            f"the bar leaves {classic / 15:.2f} s, of which a build in which nothing changes takes {nothing:.2f} s. The step"
+            f"the bar leaves {classic / line.bar:.2f} s, of which a build in which nothing changes takes {nothing:.2f} s. The step"
             f" that installs, and its layer, take {seconds('ours', event) - nothing:.2f} s more, however many packages"
             " there are; the classic order takes longer with each."
         )
@@ -193,7 +199,7 @@ def reason_for(what: str, figures: Figures) -> str:
 
 def all_figures(cell: Cell) -> str:
     """Return seconds, megabytes fetched and megabytes pushed."""
-    return f"**{cell.seconds.median:.2f}**<br>{megabytes(cell.fetched)}<br>{megabytes(cell.pushed)}"
+    return f"{seconds_and_wheels(cell)}<br>{megabytes(cell.pushed)}"
 
 
 def seconds_and_wheels(cell: Cell) -> str:

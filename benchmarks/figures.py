@@ -60,8 +60,7 @@ class Figures:
 
     def __init__(self, records: Sequence[Record], wanted: Collection[str] = ()) -> None:
         size = Counter((record.set, record.store, record.inputs) for record in records)
-        place = {key: number for number, key in enumerate(dict.fromkeys(size))}
-        best = {key[:2]: key for key in sorted(size, key=lambda key: (key[2] in wanted, size[key], place[key]))}
+        best = {key[:2]: key for key in sorted(size, key=lambda key: (key[2] in wanted, size[key]))}
         self.records = [one for one in records if best[one.set, one.store] == (one.set, one.store, one.inputs)]
 
     def cell(self, name: str, store: str, variant: str, event: str) -> Cell | None:

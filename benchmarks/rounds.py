@@ -72,15 +72,7 @@ class Workshop:
         images = [
             run("docker", "image", "inspect", "--format", "{{.Id}}", image).output for image in (self.engine, BASE)
         ]
-        told = [
-            METHOD,
-            store,
-            f"{self.index.rate}, pages too" if self.index.rate else "None",
-            machine(),
-            json.dumps(EVENTS),
-            *images,
-            *self.locks[name],
-        ]
+        told = [METHOD, store, str(self.index.rate), machine(), json.dumps(EVENTS), *images, *self.locks[name]]
         told += sorted(f"{variant.name} {trials.output_of(variant)}" for variant in variants)
         for path in sorted(self.project.rglob("*")):
             if path.is_file() and path.name not in DERIVED:
