@@ -31,7 +31,7 @@ lint: .venv/installed ## check style, formatting and types of the template's own
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
-	$(BIN)/shellcheck .ci/run '{{cookiecutter.project_slug}}/tools/sync.sh'
+	$(BIN)/shellcheck .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 

@@ -46,14 +46,20 @@ def main() -> int:
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for tools/lock.py, which needs a moment to clean up
     remove_files_of_other_answers()
     mode = os.environ.get("LAYERCAKE_LOCK") or "auto"
-    lock = [sys.executable, "tools/lock.py", "compile"]
-    if pins("prod.txt") == pins("baseline.txt"):  # else somebody's project was generated over: its baseline stays
-        lock += ["rebaseline"]
-    if subprocess.call(lock, env=os.environ | {"LAYERCAKE_LOCK": mode}) and mode not in ("auto", "skip"):
+    actions = ["compile"]
+    if pins("prod.txt") == pins("layers/baseline.lock"):  # else somebody's project was generated over
+        actions += ["rebaseline"]
+        lock("skip", "rebaseline")  # the shipped locks have layers too, however it goes on
+    if lock(mode, *actions) and mode not in ("auto", "skip"):
         print(f"LAYERCAKE_LOCK={mode}: the locks could not be compiled, so this is a failure.", file=sys.stderr)
         return 1
     print(f"\nYour service is ready. Next:\n\n  cd {ANSWERS['project_slug']}\n  make setup test\n  make run\n")
     return 0
+
+
+def lock(mode: str, *actions: str) -> int:
+    """Run tools/lock.py; return its exit status."""
+    return subprocess.call([sys.executable, "tools/lock.py", *actions], env=os.environ | {"LAYERCAKE_LOCK": mode})
 
 
 def remove_files_of_other_answers() -> None:

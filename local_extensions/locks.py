@@ -5,13 +5,18 @@ that lock and install. The `# via` comments say who needs what, so the part that
 be cut out without a network. A cut is written the way the project's `make lock` will write it.
 """
 
+import importlib
 import json
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
-LOCKS = Path(__file__).resolve().parent.parent / "locks"
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ROOT / "locks"
+TOOLS = ROOT / "{{cookiecutter.project_slug}}" / "tools"
 UNSAFE = ("distribute", "pip", "setuptools")  # pip-compile lists these last
 HEADER = """\
 #
@@ -28,7 +33,6 @@ HEADER_OF_UV = """\
 HEADER_OF_EXPORT = "# What {lock} pins, for Python {python} on Linux. Written by: make lock\n"
 NATIVE_LOCKS = {"pip-tools": "", "uv": "uv.lock", "poetry": "poetry.lock", "pipenv": "Pipfile.lock"}
 UNSAFE_HEADER = "\n# The following packages are considered to be unsafe in a requirements file:\n"
-BASELINE_HEADER = "# prod.txt when the big layer of the image was last taken. `make rebaseline` takes it anew.\n"
 
 
 class Pin(NamedTuple):
@@ -182,17 +186,42 @@ def native_lock(manager: str) -> str:
     return NATIVE_LOCKS[manager]
 
 
-def pins_only(lock: str) -> str:
-    """Return a lock without its comments: what the baseline layer is keyed on."""
-    lines = (line for line in lock.splitlines() if line.strip() and not line.lstrip().startswith("#"))
-    return BASELINE_HEADER + "".join(f"{line}\n" for line in lines)
+def baseline(lock: str) -> str:
+    """Return a lock as the baseline of a project has it; its own tools take the large packages out."""
+    return str(project_tool("layers").write_baseline(project_tool("pins").parse(lock, "the shipped lock")))
+
+
+def sizes(lock: str) -> str:
+    """Return what is known of the sizes of a lock's wheels, as a project keeps it."""
+    known = json.loads((LOCKS / "sizes.json").read_text(encoding="utf-8"))
+    kept = project_tool("layers").Sizes(known).kept(project_tool("pins").parse(lock, "the shipped lock").values())
+    return json.dumps(kept, indent=2, sort_keys=True) + "\n"
+
+
+def project_tool(name: str) -> ModuleType:
+    """Return a module of the tools of a project, as they are in this version of the template.
+
+    They import each other by name. Nothing of them stays in this process, where an update loads two versions.
+    """
+    before: dict[str, ModuleType] = {
+        module: sys.modules.pop(module) for module in ("pins", "layers") if module in sys.modules
+    }
+    sys.path.insert(0, str(TOOLS))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(TOOLS))
+        for module in ("pins", "layers"):
+            sys.modules.pop(module, None)
+        sys.modules.update(before)
 
 
 FILTERS = {
+    "baseline": baseline,
     "cut_lock": cut_lock,
     "cut_tools": cut_tools,
     "listed": listed,
     "native_lock": native_lock,
-    "pins_only": pins_only,
     "pipfile_entry": pipfile_entry,
+    "sizes": sizes,
 }

@@ -1,6 +1,7 @@
 """Renews the locks that the template ships: `make locks`.
 
 Writes locks/X.Y.txt and locks/tools-X.Y.txt for every Python of cookiecutter.json, each a superset for all answers;
+locks/sizes.json, how large the wheels are that they pin, by which packages get layers of their own;
 locks/import-names.txt, the module names that a package must not take; requirements.txt, what the template itself is
 made and tested with; and tests/browser/requirements.txt, what drives its browser. The tools are resolved on their
 own: what a dependency manager needs must not hold back what a service runs on. uv resolves, because it can do so for
@@ -14,6 +15,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,8 @@ def main() -> int:
             if missing:
                 sys.exit(f"renew_locks: uv left out {', '.join(sorted(missing))} for Python {python}")
             texts[LOCKS / name] = tools["render"](pins, roots=set(), source="")
+        print("asking for sizes ...", flush=True)
+        texts[LOCKS / "sizes.json"] = json.dumps(sizes(texts, pythons, scratch), indent=2, sort_keys=True) + "\n"
         print("reading the module names ...", flush=True)
         everything = Path(scratch, "everything.txt")
         everything.write_text(texts[LOCKS / f"{pythons[0]}.txt"], encoding="utf-8")
@@ -66,6 +70,20 @@ def main() -> int:
         new.replace(path)
     print("wrote", *(path.relative_to(ROOT) for path in texts))
     return 0
+
+
+def sizes(texts: dict[Path, str], pythons: list[str], scratch: str) -> dict[str, int]:
+    """Return the bytes of the largest wheel for Linux of each pin in the locks of services, like "flask==3.1.3"."""
+    found: dict[str, int] = {}
+    for python in pythons:
+        lock = Path(scratch, "sizes.txt")
+        lock.write_text(texts[LOCKS / f"{python}.txt"], encoding="utf-8")
+        options = ["--no-deps", "--format", "pylock.toml", "--python-version", python, "--python-platform", "linux"]
+        listed = uv("pip", "compile", "--quiet", "--no-config", "--no-header", *options, str(lock))
+        for package in tomllib.loads(listed)["packages"]:
+            pin = f"{package['name']}=={package['version']}"
+            found[pin] = max(found.get(pin, 0), *(wheel["size"] for wheel in package["wheels"]))
+    return found
 
 
 def what_any_answer_asks_for(*names: str) -> str:

@@ -86,11 +86,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def install_tools(project: Project, shared: Path, manager: str) -> None:
-    """Give a project the venv of its dependency manager, which is made once a run."""
+    """Give a project the venvs of its dependency manager and of uv, which are made once a run."""
 
     def make(new: Path) -> None:
-        code = "import lock; lock.CACHE.mkdir(); print(lock.tools_venv(lock.find_interpreter(), "
-        code += "lock.current('requirements/tools.txt')), lock.manager.MODULE)"
+        code = "import lock; lock.CACHE.mkdir(); lock.python_with_uv(lock.find_interpreter()); "
+        code += "print(lock.tools_venv(lock.find_interpreter(), lock.current('requirements/tools.txt')), "
+        code += "lock.manager.MODULE)"
         python, module = project.run(sys.executable, "-Bc", code, PYTHONPATH="tools").stdout.split()[-2:]
         project.run(python, "-I", "-m", module, "--help")  # leaves the .pyc files
         (project.path / ".cache").rename(new)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Project
+from tests.support import Project, contents
 
 
 def module(path: Path) -> ModuleType:
@@ -37,8 +37,8 @@ def write(project: Project, name: str, text: str) -> None:
 
 
 def requirements(project: Project) -> dict[str, bytes]:
-    """Return every file in requirements/, hidden ones too."""
-    return {path.name: path.read_bytes() for path in (project.path / "requirements").iterdir() if path.is_file()}
+    """Return every file that locking may write, by its path below requirements/: hidden ones too, and the Dockerfile."""
+    return {**contents(project.path / "requirements"), "../Dockerfile": (project.path / "Dockerfile").read_bytes()}
 
 
 def pins(project: Project, name: str = "prod.txt") -> set[str]:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import io
+import json
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -12,19 +13,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pip._internal.models.index import PyPI
 
 USER, PASSWORD = "lodger", "hunter2-s3cret"
+JSON = "application/vnd.pypi.simple.v1+json"
 
-# Name, version and what it needs. gamma needs alpha, epsilon cannot live with alpha 1.1.
+# Name, version and what it needs. gamma needs alpha, delta cannot live with alpha 1.1.
 PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-alpha", "1.0", ()),
     ("layer-alpha", "1.1", ()),
     ("layer-beta", "2.0", ()),
     ("layer-gamma", "3.0", ("layer-alpha", 'layer-beta; sys_platform == "nowhere"')),
     ("layer-delta", "4.0", ("layer-alpha<1.1",)),
+    ("layer-heavy", "5.0", ()),
+    ("layer-heavy", "5.1", ()),
 )
+HEAVY = 400_000  # bytes in a wheel of layer-heavy
 
 
 def wheel(name: str, version: str, needs: tuple[str, ...]) -> tuple[str, bytes]:
-    """Return the file name and the bytes of a wheel that holds nothing but its own description."""
+    """Return the file name and the bytes of a wheel that holds its own description, and ballast if it is heavy."""
     stem = f"{name.replace('-', '_')}-{version}"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += "".join(f"Requires-Dist: {need}\n" for need in needs)
@@ -33,6 +38,8 @@ def wheel(name: str, version: str, needs: tuple[str, ...]) -> tuple[str, bytes]:
         tag = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         for file, text in (("METADATA", metadata), ("WHEEL", tag), ("RECORD", "")):
             archive.writestr(zipfile.ZipInfo(f"{stem}.dist-info/{file}"), text)
+        if name == "layer-heavy":
+            archive.writestr(zipfile.ZipInfo("layer_heavy.txt"), b"x" * HEAVY)
     return f"{stem}-py3-none-any.whl", data.getvalue()
 
 
@@ -40,7 +47,10 @@ WHEELS = dict(wheel(*package) for package in PACKAGES)
 
 
 class PackageIndex(ThreadingHTTPServer):
-    """Serves /simple/; below /hang/ it never answers, and says so in `hangs`."""
+    """Serves /simple/, with the sizes of files to those who read JSON (PEP 691, PEP 700), and /sizeless/ without.
+
+    Below /open/ files need no password; below /hang/ it never answers, and says so in `hangs`.
+    """
 
     daemon_threads = True
 
@@ -64,20 +74,30 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "hang":
             self.server.hangs.set()
             self.server.released.wait()
+        elif kind == "open":
+            self.answer(200, {"Content-Type": "application/zip"}, WHEELS[name])
         elif self.headers["Authorization"] != expected:
             self.answer(401, {"WWW-Authenticate": 'Basic realm="packages"'})
         elif kind == "files":
             self.answer(200, {"Content-Type": "application/zip"}, WHEELS[name])
-        elif links := [self.link(file) for file in WHEELS if file.startswith(f"{name.replace('-', '_')}-")]:
+        elif files := [file for file in WHEELS if file.startswith(f"{name.replace('-', '_')}-")]:
             self.server.authorised += 1
-            self.answer(200, {"Content-Type": "text/html"}, "".join(links).encode())
-        elif kind == "simple" and not name.startswith("layer-"):
+            if kind == "simple" and JSON in self.headers["Accept"]:
+                page = {"meta": {"api-version": "1.1"}, "name": name, "files": list(map(self.entry, files))}
+                self.answer(200, {"Content-Type": JSON}, json.dumps(page).encode())
+            else:
+                self.answer(200, {"Content-Type": "text/html"}, "".join(map(self.link, files)).encode())
+        elif kind in ("simple", "sizeless") and not name.startswith("layer-"):
             self.answer(302, {"Location": f"{PyPI.simple_url}/{name}/"})
         else:
             self.answer(404, {})
 
     def do_HEAD(self) -> None:
         self.do_GET()  # answer() leaves out the body
+
+    def entry(self, file: str) -> dict[str, object]:
+        digest = hashlib.sha256(WHEELS[file]).hexdigest()
+        return {"filename": file, "url": f"/files/{file}", "hashes": {"sha256": digest}, "size": len(WHEELS[file])}
 
     def link(self, file: str) -> str:
         return f'<a href="/files/{file}#sha256={hashlib.sha256(WHEELS[file]).hexdigest()}">{file}</a>\n'

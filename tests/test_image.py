@@ -11,7 +11,8 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import KEY, PYTHON, UNREACHABLE, a_new_package, ask, built, docker, layers, pins, running
-from tests.support import has_image
+from tests.package_index import serving
+from tests.support import HERE, has_image
 
 pytestmark = pytest.mark.docker
 
@@ -88,16 +89,90 @@ for source in pathlib.Path("/opt/venv").rglob("*.py"):
 
 def test_packages_that_are_installed_again_make_the_same_layers(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
-    locks = [project.path / "requirements" / name for name in ("baseline.txt", "prod.txt")]
+    locks = [project.path / "requirements" / "prod.txt", *project.path.glob("requirements/layers/*.lock")]
     seen = []
     for _ in range(2):
         for lock in locks:  # a comment that no cache knows
             lock.write_text(f"# {uuid4()}\n{lock.read_text(encoding='utf-8')}", encoding="utf-8")
         with built(project) as tag:
             made = docker("image", "history", "--no-trunc", "--format", "{{.CreatedAt}} {{.CreatedBy}}", tag)
-            seen.append((layers(tag)[:-2], re.findall(r"^(\S+) .*sync\.sh", made, re.MULTILINE)))
+            seen.append((layers(tag)[:-2], re.findall(r"^(\S+) .*(?:/layer/ /|sync\.py)", made, re.MULTILINE)))
     assert seen[0][0] == seen[1][0]
     assert seen[0][1] != seen[1][1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dependency_manager": "uv", "database": "postgresql", "error_tracking": "sentry"},
+        {"project_slug": "orders", "package_name": "orders", "database": "sqlite", "background_jobs": "celery"},
+    ],
+    ids=lambda other: other["database"],
+)
+def test_services_that_use_a_large_package_have_the_same_layer_of_it(bake: Bake, other: dict[str, str]) -> None:
+    images = []
+    for project in (bake(python_version=PYTHON), bake(python_version=PYTHON, **other)):
+        locks = sorted(project.path.glob("requirements/layers/*.lock"))
+        for lock in locks:  # a comment that no cache knows
+            lock.write_text(f"# {uuid4()}\n{lock.read_text(encoding='utf-8')}", encoding="utf-8")
+        large = [lock.stem for lock in locks if lock.stem != "baseline"]
+        with built(project) as tag:  # above them are the baseline, the changes and two layers of code
+            images.append(dict(zip(large, layers(tag)[-4 - len(large) : -4], strict=True)))
+    shared = images[0].keys() & images[1].keys()
+    assert len(shared) > 2
+    assert [images[0][name] for name in shared] == [images[1][name] for name in shared]
+
+
+def test_a_large_package_touches_no_other_layer(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    with built(project) as before:
+        pyproject = project.read("pyproject.toml")
+        wishes = '\n[tool.layers]\nalways = ["iniconfig"]\nnever = ["pydantic"]\n'
+        (project.path / "pyproject.toml").write_text(pyproject + wishes, encoding="utf-8")
+        name, pin = a_new_package(project)
+        with (project.path / "requirements" / "prod.txt").open("a", encoding="utf-8") as lock:
+            lock.write(pin)
+        project.run("python3", "tools/lock.py", "rebaseline", LAYERCAKE_LOCK="skip")
+        with built(project) as after:
+            docker("run", "--rm", after, "python", "-c", f"import {name}, pydantic")
+            old, new = layers(before), layers(after)
+            assert set(old[:-4]) - set(new) == {old[-5 - sorted(LARGE, reverse=True).index("pydantic")]}
+            assert len(set(new) - set(old)) == 2  # its own, and the baseline that has pydantic now
+
+
+LARGE = ("flask-swagger-ui", "googleapis-common-protos", "protobuf", "pydantic", "pydantic-core")
+
+
+def test_the_modes_of_a_checkout_reinstall_nothing(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    command = ("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--set", "*.output=type=cacheonly")
+    project.run(*command)
+    for path in (project.path / "requirements", project.path / "tools"):
+        for file in path.rglob("*.*"):
+            file.chmod(0o664)
+    result = project.run(*command, "--progress=plain", **UNREACHABLE)
+    ran = re.findall(r"#\d+ [\d.]+ (?:Installed|.*sync:).*", result.stdout)
+    assert not ran, result.stdout
+
+
+def test_a_system_package_installs_no_python_package_anew(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    recipe = project.read("README.md").partition("### A system package")[2]
+    (stage,) = re.findall(r"^```dockerfile\n(FROM base AS system\n.*?)^```", recipe, re.MULTILINE | re.DOTALL)
+    assert "apt-get install" in stage
+    stage = re.sub(r"RUN .*", "RUN date >/etc/a-system-package", stage)  # an archive of packages may be out of reach
+    with built(project) as before:
+        text = project.read("Dockerfile")
+        assert text.count("FROM base AS system\n") == 1
+        (project.path / "Dockerfile").write_text(text.replace("FROM base AS system\n", stage), encoding="utf-8")
+        secrets = []
+        for name, key in (("pip.conf", "PIP_CONF"), ("uv.toml", "UV_TOML")):
+            (project.path.parent / name).write_text(UNREACHABLE[key], encoding="utf-8")
+            secrets += ["--secret", f"id={name},src={project.path.parent / name}"]
+        with built(project, *secrets) as after:
+            assert docker("run", "--rm", after, "cat", "/etc/a-system-package")
+            assert len(set(layers(after)) - set(layers(before))) == 1
+            docker("run", "--rm", after, "python", "-c", "import flask, pydantic")
 
 
 def test_the_modules_of_every_start_have_bytecode(bake: Bake) -> None:
@@ -138,10 +213,11 @@ def test_a_package_comes_and_goes_in_the_small_layer(bake: Bake) -> None:
         with built(project) as after:
             docker("run", "--rm", after, "python", "-c", f"import {name}")
             old, new = layers(before), layers(after)
-            assert old[:-3] == new[:-3]  # the baseline; above the small layer are two of code
+            assert old[:-3] == new[:-3]  # the large packages, the baseline; above the small layer are two of code
             assert old[-3] != new[-3]
         # With the package in the baseline and gone from the lock, the small layer takes it away again.
-        (project.path / "requirements" / "baseline.txt").write_text(original + pin, encoding="utf-8")
+        with (project.path / "requirements" / "layers" / "baseline.lock").open("a", encoding="utf-8") as baseline:
+            baseline.write(pin)
         lock.write_text(original, encoding="utf-8")
         with built(project) as without:
             assert "No module named" in docker("run", "--rm", without, "python", "-c", f"import {name}", check=False)
@@ -212,12 +288,11 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
         "flask_service/static/style.css",
         "flask_service/templates/docs.html",
         "flask_service/templates/index.html",
-        *(f"requirements/{name}" for name in ("baseline.txt", "dev.in", "dev.txt", "prod.in", "prod.txt")),
-        *(f"requirements/{name}" for name in ("tools.in", "tools.txt")),
+        *(f"requirements/{name}" for name in ("dev.in", "dev.txt", "prod.in", "prod.txt", "tools.in", "tools.txt")),
+        *(f"requirements/layers/{name}.lock" for name in ("baseline", *LARGE)),
+        "requirements/layers/sizes.json",
         *(f"tests/{name}.py" for name in tests),
-        "tools/lock.py",
-        "tools/manager.py",
-        "tools/sync.sh",
+        *(f"tools/{name}.py" for name in ("layers", "lock", "manager", "pins", "sync")),
     }
 
 
@@ -270,9 +345,8 @@ def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
         "apt-get update && apt-get install --yes --no-install-recommends build-essential",
         "pip install setuptools wheel",
     )  # docopt needs no compiler
-    command, ignored, mount, option = (
-        re.findall(pattern, recipe)[0]
-        for pattern in (r"`(docker build [^`]+)`", r"`(![^`]+)`", r"`(--mount=[^`]+)`", r"`(--find-links /[^`]+)`")
+    command, ignored, mount = (
+        re.findall(pattern, recipe)[0] for pattern in (r"`(docker build [^`]+)`", r"`(![^`]+)`", r"`(--mount=[^`]+)`")
     )
 
     def edit(name: str, old: str, new: str) -> None:
@@ -286,14 +360,31 @@ def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
     edit("requirements/prod.in", "\nflask\n", "\n--find-links wheels\ndocopt==0.6.2\nflask\n")
     project.run("make", "lock", LAYERCAKE_LOCK="require")
     project.run("make", "lock-check")
-    edit(
-        "Dockerfile",
-        "    --mount=type=bind,source=tools/sync.sh",
-        f"    {mount} \\\n    --mount=type=bind,source=tools/sync.sh",
-    )
-    edit("tools/sync.sh", "uv pip install ", f"uv pip install {option} ")
+    for_all = "    --mount=type=bind,from=tools,source=/tools,target=/tmp/tools"
+    edit("Dockerfile", for_all, f"    {mount} \\\n{for_all}")
+    project.run("make", "lock-check")
     with built(project) as tag:
         docker("run", "--rm", tag, "python", "-c", "import docopt")
+
+
+@pytest.mark.slow
+def test_a_model_that_comes_by_url_is_locked_and_has_a_layer_of_its_own(bake: Bake) -> None:
+    project = bake(python_version=HERE)
+    recipe = project.read("README.md").partition("### A model or data as a package")[2]
+    (wish,) = re.findall(r"^```toml\n(.*?)^```", recipe, re.MULTILINE | re.DOTALL)
+    with serving() as index:
+        url = f"http://127.0.0.1:{index.server_port}/open/layer_heavy-5.0-py3-none-any.whl"
+        for name, text in (("pyproject.toml", wish), ("requirements/prod.in", f"en-core-web-sm @ {url}\n")):
+            with (project.path / name).open("a", encoding="utf-8") as file:
+                file.write("\n" + text.replace("en-core-web-sm", "layer-heavy"))
+        project.run("make", "lock", LAYERCAKE_LOCK="require")
+        assert re.fullmatch(
+            rf"layer-heavy ?@ ?{url} \\\n    --hash=sha256:\w+\n", project.read("requirements/layers/layer-heavy.lock")
+        )
+        assert "COPY --link --from=package-layer-heavy /layer/ /\n" in project.read("Dockerfile")
+        with built(project, "--network", "host") as tag:
+            version = "import importlib.metadata as m; print(m.version('layer-heavy'))"
+            assert docker("run", "--rm", tag, "python", "-c", version) == "5.0"
 
 
 def test_the_configuration_of_a_private_index_is_used_and_not_kept(bake: Bake) -> None:
@@ -302,8 +393,8 @@ def test_the_configuration_of_a_private_index_is_used_and_not_kept(bake: Bake) -
 
     def build(**settings: Any) -> subprocess.CompletedProcess[str]:
         """Build with locks that no cache knows, and that no build beside this one has: it would share its fate."""
-        for lock in ("tools", "baseline", "prod"):
-            with (project.path / "requirements" / f"{lock}.txt").open("a", encoding="utf-8") as file:
+        for lock in ("tools.txt", "layers/baseline.lock", "prod.txt"):
+            with (project.path / "requirements" / lock).open("a", encoding="utf-8") as file:
                 file.write(f"# {uuid4()}\n")
         command = ("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--load")
         return project.run(*command, check=False, IMAGE=image, **settings)

@@ -1,5 +1,6 @@
 """tools/lock.py of a generated project: what it locks, and with which Python."""
 
+import json
 import os
 import re
 import shutil
@@ -57,16 +58,21 @@ def test_skip_keeps_the_locks_without_trying(bake: Bake) -> None:
     assert not (project.path / ".cache").exists()
 
 
-def test_rebaseline_copies_the_pins_and_nothing_else(bake: Bake) -> None:
+def test_rebaseline_copies_the_pins_and_nothing_else_and_needs_no_network(bake: Bake) -> None:
     project = bake()
     before = requirements(project)
-    prod = re.sub(r"flask==\S+", "flask==1.2.3", project.read("requirements/prod.txt"))
+    prod = re.sub(r"\b(flask|pydantic)==\S+", r"\1==1.2.3", project.read("requirements/prod.txt"))
     write(project, "prod.txt", prod)
-    lock(project, "rebaseline")
-    assert "flask==1.2.3" in pins(project, "baseline.txt")
-    assert requirements(project).keys() == before.keys()
-    assert requirements(project)["prod.txt"].decode() == prod
-    assert "# via" not in project.read("requirements/baseline.txt")
+    nowhere = "http://127.0.0.1:9/simple"
+    assert lock(project, "rebaseline", PIP_INDEX_URL=nowhere, UV_DEFAULT_INDEX=nowhere).stdout == ""
+    assert "flask==1.2.3" in pins(project, "layers/baseline.lock")
+    assert pins(project, "layers/pydantic.lock") == {"pydantic==1.2.3"}
+    after = requirements(project)
+    assert {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)} == {
+        "prod.txt", "layers/baseline.lock", "layers/pydantic.lock",
+    }  # fmt: skip
+    assert after["prod.txt"].decode() == prod
+    assert "# via" not in project.read("requirements/layers/baseline.lock")
 
 
 def test_rebaseline_without_a_lock_says_which_file_is_missing(bake: Bake) -> None:
@@ -119,7 +125,7 @@ def test_an_edit_changes_only_what_it_asks_for(small: Project) -> None:
     # An upgrade is what moves it, and tools.txt with it.
     write(small, "tools.in", "layer-beta\n")
     lock(small, "upgrade", "rebaseline")
-    assert pins(small) == pins(small, "baseline.txt") == {"layer-alpha==1.1", "layer-gamma==3.0"}
+    assert pins(small) == pins(small, "layers/baseline.lock") == {"layer-alpha==1.1", "layer-gamma==3.0"}
     assert pins(small, "tools.txt") == {"layer-beta==2.0"}
 
 
@@ -127,8 +133,8 @@ def test_an_edit_changes_only_what_it_asks_for(small: Project) -> None:
 def test_a_deleted_lock_is_made_anew(small: Project) -> None:
     before = requirements(small)
     (small.path / "requirements" / "prod.txt").unlink()
-    (small.path / "requirements" / "baseline.txt").unlink()
-    lock(small, "compile", "rebaseline")
+    (small.path / "requirements" / "layers" / "baseline.lock").unlink()
+    lock(small, "compile")
     assert requirements(small) == before
 
 
@@ -173,10 +179,10 @@ def test_a_lock_tells_nothing_of_where_the_packages_came_from(
     write(small, "dev.in", f"{options}-c prod.txt\nlayer-gamma\n")
     asked = index.authorised
     result = lock(small, "compile", "rebaseline", **env)
-    assert pins(small) == pins(small, "baseline.txt") == {"layer-alpha==1.0", "layer-delta==4.0"}
+    assert pins(small) == pins(small, "layers/baseline.lock") == {"layer-alpha==1.0", "layer-delta==4.0"}
     assert index.authorised > asked or place == "find-links"
     for name, data in requirements(small).items():
-        if name.endswith(".txt"):
+        if name.endswith((".txt", ".lock", ".json")):
             for trace in (PASSWORD, USER, "127.0.0.1", "://", "find-links", "trusted-host", "index-url", str(tmp_path)):
                 assert trace not in data.decode(), name
     assert PASSWORD not in result.stdout
@@ -214,25 +220,31 @@ def test_check_says_what_is_wrong_and_changes_nothing(small: Project) -> None:
     assert complaint("dev.txt", "layer-gamma==3.0", "layer-gamma==3.1") == (
         "lock: checking the hashes failed: No matching distribution found for layer-gamma==3.1."
     )
-    assert complaint("prod.txt", "layer-beta==2.0", "layer-alpha==1.0").startswith("lock: checking the hashes failed: ")
+    assert complaint("prod.txt", "layer-beta==2.0", "layer-alpha==1.0") == (
+        "lock: requirements/prod.txt pins layer-alpha twice; restore it, or delete it and run `make lock`."
+    )
     assert complaint("prod.txt", re.findall(r"sha256:\w+", whole["prod.txt"].decode())[-1], "sha256:" + "0" * 64) == (
         "lock: checking the hashes failed: layer-beta==2.0 does not match its hashes."
     )
     assert complaint("tools.in", "pip-tools", "").endswith("; run `make upgrade`.")
 
 
-def test_a_share_of_moved_packages_calls_for_a_new_baseline(bake: Bake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_of_the_bytes_changed_calls_for_a_new_baseline(bake: Bake, capsys: pytest.CaptureFixture[str]) -> None:
     project = bake()
     tool = module(project.path / "tools" / "lock.py")
-    old = "".join(f"p{n}==1 ; sys_platform == 'linux' \\\n    --hash=sha256:aa\n" for n in range(8))
-    write(project, "baseline.txt", old)
-    half = re.sub(r"p([0-3])==1", r"p\1==2", old)
+    lines = "".join(f"p{n}==1 ; sys_platform == 'linux' \\\n    --hash=sha256:aa\n" for n in range(8))
+    write(project, "layers/baseline.lock", tool.layers.write_baseline(tool.parse(lines, "prod.txt")))
+    write(project, "layers/sizes.json", json.dumps({f"p{n}==1": 10 for n in range(1, 8)} | {"p0==1": 70}))
+    half = re.sub(r"p([1-7])==1", r"p\1==2", lines)
     write(project, "prod.txt", half)
-    tool.report_delta()
-    assert capsys.readouterr().err == ""  # four of eight, each once
-    write(project, "prod.txt", half.replace("p4==1", "q==1"))
-    tool.report_delta()
-    assert "6 of 8 packages have changed since the baseline: `make rebaseline` is worth it." in capsys.readouterr().err
+    tool.report_changes()
+    assert capsys.readouterr().err == ""  # seven of eight, 70 bytes of 140
+    write(project, "prod.txt", half.replace("p0==1", "q==1"))
+    tool.report_changes()
+    assert (
+        "100 % of what shares a layer of the image has changed: `make rebaseline` is worth it."
+        in capsys.readouterr().err
+    )
 
 
 # The Python that compiles

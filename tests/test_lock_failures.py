@@ -98,7 +98,7 @@ def mounted(target: Path, *options: str) -> Iterator[None]:
 @pytest.mark.parametrize("place", ["requirements", ".cache"])
 def test_a_full_disk_is_named_and_leaves_every_lock(small: Project, place: str) -> None:
     folder = small.path / place
-    write(small, "prod.in", "layer-delta\n")
+    write(small, "prod.in", "layer-delta\nlayer-heavy\n")
     before = requirements(small)
     shutil.copytree(small.path / "requirements", small.path / "copy")
     size = sum(-(-len(data) // 4096) * 4096 for data in before.values()) + 4096 if place == "requirements" else 1 << 20
@@ -128,15 +128,25 @@ def test_a_folder_that_cannot_be_written_is_named(small: Project) -> None:
     assert requirements(small) == before
 
 
-@pytest.mark.parametrize("name", ["requirements/dev.txt", "uv.lock"])
-def test_when_one_lock_cannot_be_replaced_none_is(bake: Bake, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements/dev.txt", "new==1\n"),
+        ("uv.lock", "new==1\n"),
+        ("Dockerfile", "FROM new\n"),
+        ("requirements/layers/last.lock", None),
+    ],
+)
+def test_when_one_file_cannot_be_replaced_or_removed_none_is(bake: Bake, name: str, text: str | None) -> None:
     project = bake(dependency_manager="uv")
     tool = module(project.path / "tools" / "lock.py")
     target = project.path / name
     target.write_text("old==1\n", encoding="utf-8")
     before = requirements(project)
+    texts = {"requirements/prod.txt": "new==1\n", tool.own_lock("new"): "new==1\n", tool.own_lock("pydantic"): None}
+    texts[name] = text
     with mounted(target, "--bind", str(target)), pytest.raises(OSError, match="busy"):  # nothing can be renamed onto it
-        tool.publish({"requirements/prod.txt": "new==1\n", name: "new==1\n"})
+        tool.publish(texts)
     assert requirements(project) == before
     assert target.read_text(encoding="utf-8") == "old==1\n"
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -154,7 +164,7 @@ def started(project: Project, *command: str, **env: str) -> subprocess.Popen[str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["resolving", "installing the tools"])
+@pytest.mark.parametrize("moment", ["resolving", "installing the tools", "asking for sizes"])
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGKILL"])
 def test_stopping_leaves_every_lock_and_the_next_run_works(small: Project, how: str, moment: str) -> None:
     if moment == "installing the tools":
@@ -162,7 +172,9 @@ def test_stopping_leaves_every_lock_and_the_next_run_works(small: Project, how: 
     write(small, "prod.in", "layer-delta\n")
     before = requirements(small)
     with serving() as silent:
-        process = started(small, PIP_INDEX_URL=silent.url("hang"), PIP_TIMEOUT="600", PIP_NO_CACHE_DIR="1")
+        asked = "UV_DEFAULT_INDEX" if moment == "asking for sizes" else "PIP_INDEX_URL"
+        settings = {"PIP_TIMEOUT": "600", "UV_HTTP_TIMEOUT": "600", "PIP_NO_CACHE_DIR": "1"}
+        process = started(small, **settings, **{asked: silent.url("hang")})
         assert silent.hangs.wait(60)
         if how == "Ctrl-C":
             os.killpg(process.pid, signal.SIGINT)
@@ -174,8 +186,9 @@ def test_stopping_leaves_every_lock_and_the_next_run_works(small: Project, how: 
         assert len(scratch(small)) == (2 if moment == "installing the tools" else 1)
         for left in (small.path / ".cache").iterdir():
             os.utime(left, (0, 0))  # long ago
-        (small.path / "requirements" / ".prod.txt.99").touch()
-        os.utime(small.path / "requirements" / ".prod.txt.99", (0, 0))
+        for name in (".prod.txt.99", "layers/.baseline.lock.99", "../.Dockerfile.99"):
+            write(small, name, "half of it")
+            os.utime(small.path / "requirements" / name, (0, 0))
     else:
         assert process.returncode == 130
         assert output.splitlines()[-1] == "lock: interrupted; every lock is as it was."
@@ -187,6 +200,7 @@ def test_stopping_leaves_every_lock_and_the_next_run_works(small: Project, how: 
     assert pins(small) == {"layer-alpha==1.0", "layer-delta==4.0"}
     assert not scratch(small)
     assert requirements(small).keys() == before.keys()
+    assert not list(small.path.glob(".Dockerfile.*"))
 
 
 def killed(process: subprocess.Popen[str]) -> str:
@@ -217,12 +231,12 @@ def test_ctrl_c_while_generating_leaves_a_whole_project(bake: Bake, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_two_at_once_make_one_tools_venv_and_the_same_locks(small: Project) -> None:
+def test_two_at_once_make_each_venv_once_and_the_same_locks(small: Project) -> None:
     shutil.rmtree(small.path / ".cache")
     write(small, "prod.in", "layer-delta\n")
     both = [started(small), started(small)]
     outputs = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert pins(small) == {"layer-alpha==1.0", "layer-delta==4.0"}
-    assert len(list((small.path / ".cache").iterdir())) == 1
+    assert len(list((small.path / ".cache").iterdir())) == 2  # that of pip-tools and that of uv
     lock(small, "check")

@@ -23,7 +23,7 @@ KNOW_ALL = {"Dockerfile", "tools/builds.py", "tools/lock.py"}
 # The lines that make way for another one when an option is added. All else stays as it is.
 MAKES_WAY = re.compile(
     r"    build:|run: setup ## .*|docker run --rm .*|- The image runs as user 10001.*|"
-    r'    find /usr /app -cnewer .*|def (settings|app)\(.*|    """Production settings: .*|    return create_app\(settings\)|'
+    r'    find /usr /app /opt -cnewer .*|def (settings|app)\(.*|    """Production settings: .*|    return create_app\(settings\)|'
     r'    assert client.get\("/readyz"\).json == .*'
 )
 
@@ -33,7 +33,7 @@ def lines(project: Project) -> dict[str, list[str]]:
     return {
         str(path): project.read(str(path)).splitlines()
         for path in project.files()
-        if not path.match("requirements/*.txt")
+        if not path.match("requirements/*.txt") and not path.match("requirements/layers/*")
     }
 
 

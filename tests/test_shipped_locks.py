@@ -132,16 +132,20 @@ def test_rendered_locks_are_whole_and_hashed(bake: Bake, python: str, database: 
         assert all(pin.hashes for pin in pins.values())
     for name in prod.keys() & dev.keys():
         assert prod[name][:2] == dev[name][:2], name
-    assert project.read("requirements/baseline.txt") == locks.pins_only(project.read("requirements/prod.txt"))
+    tool = module(project.path / "tools" / "lock.py")
+    layers = tool.read_layers(strict=True)
+    assert layers.everything == tool.parse(project.read("requirements/prod.txt"), "prod.txt")
+    assert {"pydantic", "pydantic-core"} <= layers.own.keys()
     assert "make lock" in project.read("requirements/prod.txt").split("annotated")[0]
     assert f"pip-compile with Python {python}" in project.read("requirements/prod.txt")
 
 
-def test_the_template_and_the_project_mean_the_same_baseline(bake: Bake) -> None:
-    tool = module(bake().path / "tools" / "lock.py")
-    assert tool.BASELINE_HEADER == locks.BASELINE_HEADER
-    assert tool.pins_only(LOCK) == locks.pins_only(LOCK)
-    assert "via" not in locks.pins_only(LOCK).removeprefix(locks.BASELINE_HEADER)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_size_of_every_package_that_a_service_can_have_is_known(python: str) -> None:
+    pins = locks.parse(shipped(python))
+    sizes = json.loads((ROOT / "locks" / "sizes.json").read_text(encoding="utf-8"))
+    for name in locks.closure(pins, locks.names_in(ROOTS["prod.in"])):
+        assert sizes.get(pins[name].requirement.split(" ;")[0], 0) > 0, name
 
 
 @pytest.mark.slow
@@ -153,11 +157,10 @@ def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(
 ) -> None:
     project = bake(database=database, background_jobs=jobs, error_tracking=errors, project_slug="whole")
     (tooled.path / ".cache").rename(project.path / ".cache")
-    names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt", "requirements/baseline.txt"]
+    names = ["requirements/prod.txt", "requirements/dev.txt", "requirements/tools.txt"]
     before = {name: without_what_only_early_releases_need(project.read(name)) for name in names}
     code = "import lock; lock.run_here(lock.tools_venv('', lock.current('requirements/tools.txt')), lock.PROJECT, '')"
     project.run(sys.executable, "-Bc", code, PYTHONPATH="tools")
-    project.run(sys.executable, "tools/lock.py", "rebaseline", LAYERCAKE_LOCK="require")
     assert {name: without_what_only_early_releases_need(project.read(name)) for name in names} == before
 
 
@@ -206,7 +209,7 @@ def test_locks_that_cannot_be_renewed_stay_as_they_are(tmp_path: Path) -> None:
     }
     (tmp_path / "template").mkdir()
     files, words = renewed(tmp_path / "template", check=False, **offline)
-    assert files.keys() == {*(f"{name}.txt" for name in SHIPPED), "import-names.txt", "requirements.txt"}
+    assert files.keys() == {*(f"{name}.txt" for name in SHIPPED), "import-names.txt", "sizes.json", "requirements.txt"}
     assert files == {
         name: (ROOT / ("" if name == "requirements.txt" else "locks") / name).read_bytes() for name in files
     }

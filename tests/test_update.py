@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.support import HERE, NASTY, SCAFFOLD, Person, Template, contents, git, tool
+from tests.locking import lock
+from tests.support import HERE, NASTY, SCAFFOLD, Person, Project, Template, contents, git, tool
 
 NEW_FILTER = """
 
@@ -72,6 +73,29 @@ def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(perso
     changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
     assert changed == {".cruft.json", ".gitlab-ci.yml", "Makefile", "NEWS.md"}
     assert not (project / ".github").exists()
+
+
+def test_layers_of_the_template_do_not_stay_in_a_project_after_the_next_lock(
+    person: Person, template: Template
+) -> None:
+    created = person.run(tool("cruft"), "create", template.path, "--no-input")
+    assert created.returncode == 0, created.stdout
+    project = Project(next(person.work.iterdir()))
+    git(project.path, "init", "-q")
+    git(project.path, "add", "-A")
+    git(project.path, "commit", "-qm", "our service")
+    sizes = template.path / "locks" / "sizes.json"
+    known = json.loads(sizes.read_text(encoding="utf-8"))
+    large = {name: 400_000 if name.startswith("flask==") else size for name, size in known.items()}
+    sizes.write_text(json.dumps(large), encoding="utf-8")
+    template.commit("version 2, in which flask is large")
+
+    updated = person.run(tool("cruft"), "update", "--skip-apply-ask", "--project-dir", project.path)
+    assert updated.returncode == 0, updated.stdout
+    changed = {line[3:] for line in git(project.path, "status", "--porcelain").splitlines()}
+    assert changed == {".cruft.json", "Dockerfile"}
+    lock(project, "compile", LAYERCAKE_LOCK="skip")
+    assert git(project.path, "diff", "--name-only", "HEAD") == ".cruft.json\n"
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ target "production" {
   args       = { VERSION = VERSION }
   cache-from = [for name in distinct(["main", CACHE]) : "type=registry,ref=${image("cache-${name}")}" if CACHE != ""]
   # A fork may not write. Only for main is that an error.
-  cache-to = [for name in compact([CACHE]) : "type=registry,ref=${image("cache-${name}")},mode=max,ignore-error=${name != "main"}"]
+  cache-to = [for name in compact([CACHE]) : "type=registry,ref=${image("cache-${name}")},mode=min,ignore-error=${name != "main"}"]
 }
 
 # Succeeds when the tests do; leaves no image.

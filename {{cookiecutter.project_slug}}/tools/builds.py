@@ -19,7 +19,7 @@ import lock
 
 # A plain build log has "#8 [packages 1/1] RUN ..." once, then "#8 CACHED", or "#8 0.404 what the step printed".
 LOG_LINE = re.compile(r"#(\d+) (?:\[(?!internal)([^\]]*\d+/\d+)\] (?!FROM)(.*)|(CACHED)|\d+\.\d+ (.*))")
-INSTALLER = re.compile(r"\b(pip|uv|pipenv|poetry)\b.*\b(install|sync)\b")  # uv's cache and sync.sh do as well
+INSTALLER = re.compile(r"\b(pip|uv|pipenv|poetry)\b.*\b(install|sync)\b")  # uv's cache and sync.py do as well
 INSTALLED = re.compile(r" [+~] (\S+==\S+)|Successfully installed (.+)")  # says uv, says pip
 DOWNLOADED = re.compile(r"Prepared (\d+) package|\s*Downloading \S+\.(?:whl|zip|tar\.gz)(?: |$)")  # the same
 METADATA = re.compile(r"(?!.*/_vendor/)(?:.*/)?([^/]+-[^-/]+)\.dist-info/METADATA")

@@ -22,14 +22,16 @@ import signal
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
+import layers
 import lock
 from builds import Build, Builder, BuildError, Step, copy_project, docker, package_name
+from pins import LockError, parse
 
 CODE = "{{ cookiecutter.package_name }}/__init__.py"
-PROD, BASELINE, DEV = (f"requirements/{name}.txt" for name in ("prod", "baseline", "dev"))
+DEV = "requirements/dev.txt"
 SETTINGS = ("pyproject.toml", "gunicorn.conf.py")  # of linters, of the server: nothing to install depends on them
 CHANGES_OFTEN = re.compile(
     r"(.*_)?(GIT|SHA|COMMIT|REVISION|REF|TIMESTAMP|BUILD_(ID|NUMBER|DATE|TIME))(_.*)?|((APP|IMAGE|SERVICE)_)?VERSION"
@@ -59,11 +61,10 @@ def main(options: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("interrupted; its images and files are removed again.")
         return 130
-    except (BuildError, OSError, tarfile.TarError) as error:
+    except (BuildError, LockError, OSError, tarfile.TarError) as error:
         say(str(error))
         return 1
     print(table(builds))
-    lock.report_delta()
     print("FAIL: a build does more than it has to." if reasons else "PASS: a build reinstalls only what changed.")
     print("".join(f"  {reason}\n" for reason in reasons), end="")
     return 1 if reasons else 0
@@ -74,12 +75,13 @@ def main(options: Sequence[str]) -> int:
 
 def check(builder: Builder) -> tuple[list[Build], list[str]]:
     """Return the builds, and every reason to be unhappy with them."""
-    prod, baseline, dockerfile = (builder.read(name) for name in (PROD, BASELINE, "Dockerfile"))
-    pin = spare_pin(builder.read(DEV), {package_name(known) for known in lock.pins(prod)})
-    delta = {package_name(known) for known in {*lock.pins(prod)} - {*lock.pins(baseline)}}
+    prod, dockerfile = builder.read(lock.PROD), builder.read("Dockerfile")
+    now, before = parse(prod, lock.PROD), lock.read_layers()
+    pin = spare_pin(builder.read(DEV), now.keys())
+    delta = {name for name, known in now.items() if before.everything.get(name) != known}
     arguments = changing_arguments(dockerfile, builder.options)
     builder.arguments = new_values(arguments)
-    builder.write({PROD: fresh(prod), BASELINE: fresh(baseline)})  # no earlier build has left this in the cache
+    builder.write(edited(builder, lock.PROD, "requirements/layers/*.lock"))  # no earlier build has left it in the cache
 
     first = builder.build("first build", {}, before=None)
     nothing = builder.build("nothing changed", {}, before=first)
@@ -87,11 +89,14 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     settings = builder.build("settings changed", edited(builder, *SETTINGS), before=first)
     readme = builder.build("README or test changed", edited(builder, "README.md", "tests/**/*.py"), before=first)
     version = builder.build("version changed", {}, *new_values(arguments), before=first) if arguments else None
-    added = builder.build("one package added", {PROD: fresh(prod + pin)}, before=first)
-    locks = {PROD: fresh(prod + pin), BASELINE: fresh(lock.pins_only(prod + pin))}
+    added = builder.build("one package added", {lock.PROD: fresh(prod + pin)}, before=first)
+    large = min(before.own, default="")
+    bumped = builder.build("one large package", edited(builder, lock.own_lock(large)), before=first) if large else None
+    shared = {name: known for name, known in parse(prod + pin, lock.PROD).items() if name not in before.own}
+    locks = {lock.PROD: fresh(prod + pin), lock.BASELINE: fresh(layers.write_baseline(shared))}
     rebaselined = builder.build("new baseline", locks, before=first)
     # The package that was added before is one that nothing in the project can need.
-    removed = builder.build("one package removed", locks | {PROD: fresh(prod)}, before=rebaselined)
+    removed = builder.build("one package removed", locks | {lock.PROD: fresh(prod)}, before=rebaselined)
     based = builder.build("base image changed", {"Dockerfile": on_another_base(dockerfile)}, before=first)
     builder.read_images()
 
@@ -104,9 +109,13 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     if version:
         reasons += judge_unchanged(version, f"Move ARG {', '.join(arguments)} and what uses it below it.")
     reasons += judge_added(added, package_name(pin), delta)
+    reasons += judge_installed(bumped, delta | {large}) if bumped else []
     reasons += judge_installed(removed, set())
     reasons += judge_downloads(rebaselined)
-    builds = [first, nothing, code, settings, readme, version, added, removed, rebaselined, based]
+    if (changed := lock.share_changed()) > layers.SHARE:
+        grown = f"baseline: {changed:.0%} of what shares a layer has changed since, and is made anew with every change"
+        reasons.append(f"{grown}. Run `make rebaseline`.")
+    builds = [first, nothing, code, settings, readme, version, added, bumped, removed, rebaselined, based]
     return [build for build in builds if build], reasons
 
 
@@ -128,14 +137,14 @@ def judge_unchanged(build: Build, advice: str) -> list[str]:
 def judge_added(build: Build, added: str, delta: set[str]) -> list[str]:
     """Return why a build is wrong that had one package to install, and perhaps the delta that was there already."""
     if added not in build.packages:
-        return [f"{build.event}: it is not in the image; let the Dockerfile install {PROD}."]
+        return [f"{build.event}: it is not in the image; let the Dockerfile install {lock.PROD}."]
     return judge_installed(build, delta | {added})
 
 
 def judge_installed(build: Build, allowed: set[str]) -> list[str]:
     """Return why a build is wrong that had only some packages to install."""
     if others := build.installed - allowed:
-        advice = f"Install {BASELINE} in one step, and in the next what {PROD} has besides."
+        advice = f"Install {lock.BASELINE} in one step, and in a later one what {lock.PROD} has besides."
         return [f"{build.event}: {names(others)} installed again by {labels(build.installers)}. {advice}"]
     return []
 
@@ -168,12 +177,12 @@ def edited(builder: Builder, *patterns: str) -> dict[str, str]:
     return {str(path.relative_to(builder.context)): fresh(path.read_text(encoding="utf-8")) for path in paths}
 
 
-def spare_pin(dev: str, taken: set[str]) -> str:
+def spare_pin(dev: str, taken: Container[str]) -> str:
     """Return a pin with its hashes from dev.txt, not taken: small and pure."""
     pins: list[str] = re.findall(r"^[a-z0-9._-]+==[^ ;]+ \\\n(?: +--hash.*\n)+", dev, re.MULTILINE)
     spare = [pin for pin in pins if package_name(pin) not in taken]
     if not spare:
-        raise BuildError(f"{DEV} has nothing to try that {PROD} lacks; add iniconfig to it, and run `make lock`.")
+        raise BuildError(f"{DEV} has nothing to try that {lock.PROD} lacks; add iniconfig to it, and run `make lock`.")
     # A pure package has the fewest files; one with a single file may have no wheel.
     return min(spare, key=lambda pin: (pin.count("--hash=") < 2, pin.count("--hash="), pin))
 

@@ -2,8 +2,10 @@
 
     python tools/lock.py compile      prod.txt and dev.txt, keeping the pins they have (make lock)
     python tools/lock.py upgrade      the same and tools.txt, with the newest versions (make upgrade)
-    python tools/lock.py rebaseline   baseline.txt, the lock of the image's big layer (make rebaseline)
+    python tools/lock.py rebaseline   layers/baseline.lock, what shares a layer of the image (make rebaseline)
     python tools/lock.py check        fail when a lock is not what the service asks for (make lock-check)
+
+With the locks go the layers of the image: layers/ says what is in which, and the Dockerfile has a step for each.
 
 A lock is right only for the Python that compiled it, so it is compiled by Python {{ cookiecutter.python_version }}: one on this
 machine, else the `lock` target of the Dockerfile. Nothing is replaced until everything has succeeded. What to run
@@ -19,6 +21,7 @@ import argparse
 import configparser
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -27,17 +30,23 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import layers
 import manager
+from layers import Layers, Sizes, Wishes
+from pins import LockError, Pin, normalised, parse, render
 
 PYTHON = "{{ cookiecutter.python_version }}"
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 CACHE = PROJECT / ".cache"
-BASELINE_HEADER = "# prod.txt when the big layer of the image was last taken. `make rebaseline` takes it anew.\n"
-BASELINE_SHARE = 0.5  # of the packages; past it, a new baseline soon pays
+PROD = "requirements/prod.txt"
+BASELINE = "requirements/layers/baseline.lock"
+SIZES = "requirements/layers/sizes.json"
 LEFT = {"lock-*": 1, "cache-check-*": 1, "tools-*": 30}  # what runs leave in .cache, and the days after which it goes
 
 # Settings of pip that would make it install elsewhere, do something else, or keep its reasons to itself.
@@ -63,10 +72,6 @@ FORBIDDEN = {
 }
 
 
-class LockError(RuntimeError):
-    """What went wrong, in one line that also says what to do."""
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("actions", nargs="+", choices=["compile", "upgrade", "rebaseline", "check"])
@@ -83,7 +88,7 @@ def main() -> int:
             check()
         else:
             publish(make(actions, skip=mode == "skip"))
-            report_delta()
+            report_changes()
     except KeyboardInterrupt:
         say("interrupted; every lock is as it was.")
         return 130
@@ -96,16 +101,14 @@ def main() -> int:
     return 0
 
 
-def make(actions: list[str], *, skip: bool) -> dict[str, str]:
-    """Return the new text of each lock that the actions ask for, by its path in the project."""
-    texts: dict[str, str] = {}
+def make(actions: list[str], *, skip: bool) -> dict[str, str | None]:
+    """Return the new text of each file that the actions ask for, by its path in the project; None for one that goes."""
+    texts: dict[str, str | None] = {}
     for action in actions:
-        if action == "rebaseline":
-            prod = texts.get("requirements/prod.txt") or (REQUIREMENTS / "prod.txt").read_text(encoding="utf-8")
-            texts["requirements/baseline.txt"] = pins_only(prod)
-        elif not skip:
+        if action != "rebaseline" and not skip:
             texts |= compile_locks(action)
-    return texts
+    prod = texts.get(PROD) or (PROJECT / PROD).read_text(encoding="utf-8")
+    return texts | make_layers(prod, actions, ask=not skip)
 
 
 def check() -> None:
@@ -113,7 +116,7 @@ def check() -> None:
     if not (PROJECT / manager.LOCK).exists():
         raise LockError(f"{manager.LOCK} is missing; run `make lock`")
     for name, text in compile_locks("check").items():
-        now, wanted = pins(current(name)), pins(text)
+        now, wanted = ({str(pin): pin for pin in parse(lock, name).values()} for lock in (current(name), text))
         found = [f"lacks {pin}" for pin in wanted if pin not in now]
         found += [f"still has {pin}" for pin in now if pin not in wanted]
         found += [f"has other hashes for {pin}" for pin in now if wanted.get(pin, now[pin]) != now[pin]]
@@ -121,15 +124,148 @@ def check() -> None:
             found[4:] = [f"and {len(found) - 4} more"] if len(found) > 4 else []
             target = "upgrade" if name.endswith("tools.txt") and not foreign_tools() else "lock"
             raise LockError(f"{name} is stale: it {', '.join(found)}; run `make {target}`")
+    check_layers()
     say("the locks are what the service asks for.")
 
 
-def report_delta() -> None:
-    """Say how far prod.txt has moved from the baseline when it is time for a new one."""
-    now, baseline = (set(pins(current(f"requirements/{name}.txt"))) for name in ("prod", "baseline"))
-    moved = {re.split(r"[^\w.-]", pin)[0] for pin in now ^ baseline}
-    if len(moved) > BASELINE_SHARE * len(now):
-        say(f"{len(moved)} of {len(now)} packages have changed since the baseline: `make rebaseline` is worth it.")
+# Layers
+
+
+def make_layers(prod: str, actions: list[str], *, ask: bool) -> dict[str, str | None]:
+    """Return the files that say what is in which layer of the image, for a lock.
+
+    Args:
+        ask: whether the package index may be asked how large a wheel is.
+    """
+    if not (PROJECT / "Dockerfile").exists():  # in Docker, which only compiles
+        return {}
+    lock, sizes = parse(prod, PROD), Sizes(json.loads(current(SIZES) or "{}"))
+    anew = "rebaseline" in actions or not (PROJECT / BASELINE).exists()
+    baseline = {} if anew else layers.read_baseline(current(BASELINE), BASELINE)
+    before = Layers(baseline, {path.stem: lock[path.stem] for path in own_locks() if path.stem in lock})
+    missing = sizes.missing(lock.values())
+    if ask and any("upgrade" in actions or not sizes.of(pin) for pin in missing):
+        sizes = Sizes({**sizes.known, **ask_for_sizes(missing)})
+    anew = anew or bool(layers.newer(lock, baseline))
+    anew = anew or ("upgrade" in actions and layers.share_changed(lock, before, sizes) > layers.SHARE)
+    after = layers.plan(lock, before, sizes, read_wishes(), rebaseline=anew)
+    texts: dict[str, str | None] = {own_lock(path.stem): None for path in own_locks()}
+    texts |= {own_lock(name): render([pin]) for name, pin in after.own.items()}
+    texts[BASELINE] = layers.write_baseline(after.baseline)
+    texts[SIZES] = json.dumps(sizes.kept({**after.baseline, **lock}.values()), indent=2, sort_keys=True) + "\n"
+    changed = {name for name in after.own if texts[own_lock(name)] != current(own_lock(name))}
+    texts["Dockerfile"] = layers.in_dockerfile(current("Dockerfile"), after.own, changed)
+    return texts
+
+
+def read_layers(*, strict: bool = False) -> Layers:
+    """Return what is in which layer now. Raises LockError when a lock is broken, and if strict, when one was edited."""
+    own: dict[str, Pin] = {}
+    for path in own_locks():
+        pins = parse(path.read_text(encoding="utf-8"), own_lock(path.stem))
+        if strict and list(pins) != [path.stem]:
+            raise LockError(f"{own_lock(path.stem)} does not pin {path.stem}, and nothing else; run `make lock`")
+        own |= pins
+    return Layers((layers.read_baseline if strict else parse)(current(BASELINE), BASELINE), own)
+
+
+def own_locks() -> list[Path]:
+    """Return the locks of the layers that hold one package."""
+    return sorted(path for path in (PROJECT / BASELINE).parent.glob("*.lock") if path != PROJECT / BASELINE)
+
+
+def own_lock(name: str) -> str:
+    """Return the lock of the layer that holds one package."""
+    return f"requirements/layers/{name}.lock"
+
+
+def read_wishes() -> Wishes:
+    """Return what [tool.layers] in pyproject.toml says of single packages."""
+    text = current("pyproject.toml")
+    asked = read_toml(text, "pyproject.toml").get("tool", {}).get("layers", {}) if "tool.layers" in text else {}
+    if unknown := asked.keys() - set(Wishes._fields):
+        raise LockError(f"pyproject.toml: [tool.layers] has {min(unknown)!r}; it knows always and never")
+    if wrong := [key for key, names in asked.items() if not isinstance(names, list)]:
+        raise LockError(f"pyproject.toml: {wrong[0]!r} of [tool.layers] is no list; write one of names")
+    return Wishes(**{key: frozenset(map(normalised, names)) for key, names in asked.items()})
+
+
+def read_toml(text: str, file: str) -> dict[str, Any]:
+    """Return what a TOML file says. The right Python reads it: an older one, as may run this, cannot."""
+    code = "import json, sys, tomllib; print(json.dumps(tomllib.loads(sys.stdin.buffer.read().decode()), default=str))"
+    command = [find_interpreter() or sys.executable, "-I", "-c", code]
+    result = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
+    if result.returncode:
+        raise LockError(f"{file} could not be read: {last_words(result.stderr.decode(errors='replace'))}")
+    read: dict[str, Any] = json.loads(result.stdout)
+    return read
+
+
+def ask_for_sizes(pins: list[Pin]) -> dict[str, int]:
+    """Return the size of the wheel for each pin that the package index tells it of; of none when it cannot be asked."""
+    options = f"--no-deps --format pylock.toml --python-version {PYTHON} --python-platform linux".split()
+    if (wheels := REQUIREMENTS / "wheels").exists():
+        options += ["--find-links", str(wheels)]
+    try:
+        with scratch_folder() as work:
+            (work / "pins.txt").write_text(render(pins), encoding="utf-8")
+            settings = current("pyproject.toml")  # those of uv may name an index
+            (work / "pyproject.toml").write_text(settings, encoding="utf-8")
+            command = [python_with_uv(find_interpreter() or sys.executable), "-I", "-m", "uv", "pip", "compile"]
+            files = ["--output-file", "pylock.toml", "pins.txt"]
+            step("asking for sizes", [*command, *options, *files], cwd=work, environment=index_for_uv())
+            listed = read_toml((work / "pylock.toml").read_text(encoding="utf-8"), "pylock.toml")["packages"]
+    except LockError as error:
+        say(f"the sizes of {len(pins)} packages are not known, so they share a layer of the image: {error}.")
+        return {}
+    largest = {package["name"]: size_of(package) for package in listed}
+    if unknown := [pin.name for pin in pins if not largest.get(pin.name)]:
+        say(f"the package index does not tell the size of {', '.join(unknown)}, so a layer of the image is shared.")
+    return {f"{pin.name}{pin.origin}": largest[pin.name] for pin in pins if pin.name not in unknown}
+
+
+def size_of(package: dict[str, Any]) -> int:
+    """Return the bytes of the largest wheel of a package in a pylock.toml, else of its source; 0 when nobody tells."""
+    files = package.get("wheels") or [package[kind] for kind in ("sdist", "archive") if kind in package]
+    told = max((int(file.get("size", 0)) for file in files), default=0)
+    url = files[0].get("url", "") if files else ""
+    if told or not ("archive" in package or url.startswith("file:")):
+        return told
+    try:  # no index speaks of what is pinned by a URL, or is a file of the project
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=15) as response:
+            return int(response.headers["Content-Length"] or 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def index_for_uv() -> dict[str, str]:
+    """Return the settings with which uv asks where pip would; those that are made for uv come first."""
+    sources = package_sources()["global"]
+    names = {"UV_DEFAULT_INDEX": "index-url", "UV_INDEX": "extra-index-url", "UV_INSECURE_HOST": "trusted-host"}
+    found = {name: " ".join(sources.get(option, "").split()) for name, option in names.items()}
+    return {name: value for name, value in found.items() if value and name not in os.environ}
+
+
+def check_layers() -> None:
+    """Raise LockError when the layers are not as this program writes them. Older packages in them are no error."""
+    if not (PROJECT / "Dockerfile").exists():  # in Docker
+        return
+    lock, now = parse(current(PROD), PROD), read_layers(strict=True)
+    if layers.in_dockerfile(current("Dockerfile"), now.own) != current("Dockerfile"):
+        raise LockError("the Dockerfile does not have the layers that requirements/layers/ lists; run `make lock`")
+    if newer := layers.newer(lock, now.baseline):
+        raise LockError(f"{BASELINE} has a newer {newer[0]} than {PROD}; run `make rebaseline`")
+
+
+def share_changed() -> float:
+    """Return how much of the packages that share a layer has changed since the baseline, by bytes."""
+    return layers.share_changed(parse(current(PROD), PROD), read_layers(), Sizes(json.loads(current(SIZES) or "{}")))
+
+
+def report_changes() -> None:
+    """Say when it is time for a new baseline. In Docker, which only compiles, there is none."""
+    if (PROJECT / "Dockerfile").exists() and (changed := share_changed()) > layers.SHARE:
+        say(f"{100 * changed:.0f} % of what shares a layer of the image has changed: `make rebaseline` is worth it.")
 
 
 # Compiling
@@ -162,7 +298,8 @@ def scratch_folder() -> Iterator[Path]:
     """Give a folder in .cache for the time of a run; remove what others have left there and nobody uses any more."""
     CACHE.mkdir(exist_ok=True)
     found = [(path, days) for pattern, days in LEFT.items() for path in CACHE.glob(pattern)]
-    for path, days in (*found, *((path, 1) for path in REQUIREMENTS.glob(".*.txt.*"))):
+    new = (*REQUIREMENTS.rglob(".*.[0-9]*"), *PROJECT.glob(".Dockerfile.[0-9]*"))
+    for path, days in (*found, *((path, 1) for path in new)):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > days * 24 * 60 * 60:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -241,8 +378,8 @@ def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unuse
 
 def run_here(python: str, work: Path, action: str) -> None:
     """Let the dependency manager bring the locks below `work` up to date; those that are there are the seed."""
-    known = [pin for name in ("prod", "dev") for pin in pins(current(f"requirements/{name}.txt"))]
-    seed = {pin.split(";")[0].strip() for pin in known if "==" in pin}
+    known = [pin for name in (PROD, "requirements/dev.txt") for pin in parse(current(name), name).values()]
+    seed = {f"{pin.name}{pin.origin}" for pin in known if "==" in pin.origin}
 
     def run(title: str, *arguments: str) -> None:
         step(title, [python, "-I", *arguments], cwd=work, environment=manager.environment(python))
@@ -341,7 +478,7 @@ def last_words(output: str) -> str:
 # Files
 
 
-def current(name: str) -> str:
+def current(name: str | Path) -> str:
     """Return the text of a lock, "" when there is none."""
     return (PROJECT / name).read_text(encoding="utf-8") if (PROJECT / name).exists() else ""
 
@@ -353,43 +490,37 @@ def verified(path: Path) -> str:
         if re.match(FORBIDDEN[path.suffix], line):
             found = "an option, a credential or a path of this machine"
             raise LockError(f"{path.name} would hold {found}: {masked(line)[:99]!r}")
-    if bare := path.suffix == ".txt" and [pin for pin, hashes in pins(text).items() if not hashes]:
-        raise LockError(f"{path.name} would hold {bare[0]} without a hash; ask for a released version of it")
+    if path.suffix == ".txt":
+        parse(text, path.name)
     return text
 
 
-def pins(lock: str) -> dict[str, set[str]]:
-    """Return the hashes of every pin of a lock, by pin: `flask==3.1.3`, with its marker where it has one."""
-    lines = (line.split("--hash=") for line in lock.replace("\\\n", " ").splitlines() if re.match(r"[A-Za-z0-9]", line))
-    return {pin.strip(): {value.strip() for value in hashes} for pin, *hashes in lines}
-
-
-def pins_only(lock: str) -> str:
-    """Return a lock without its comments: what the image's big layer is keyed on."""
-    lines = (line for line in lock.splitlines() if line.strip() and not line.lstrip().startswith("#"))
-    return BASELINE_HEADER + "".join(f"{line}\n" for line in lines)
-
-
-def publish(texts: dict[str, str]) -> None:
-    """Replace locks, all or none: each is written beside its target, then renamed onto it."""
-    targets = {PROJECT / name: text for name, text in texts.items() if text != current(name)}
-    before = {target: target.read_bytes() for target in targets if target.exists()}
+def publish(texts: dict[str, str | None]) -> None:
+    """Replace files, all or none: each is written beside its target, then renamed onto it; one without a text goes."""
+    found = {PROJECT / name: text for name, text in texts.items()}
+    targets = {path: text for path, text in found.items() if text != (current(path) if path.exists() else None)}
+    before = {target: target.read_bytes() if target.exists() else None for target in targets}
     new = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in targets}
     try:
         for target, text in targets.items():
+            target.parent.mkdir(exist_ok=True)
             with new[target].open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+                file.write(text or "")
                 file.flush()
                 os.fsync(file.fileno())
-            if target in before:
+            if target.exists():
                 shutil.copymode(target, new[target])
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # too late to stop: some locks would be new and others old
-        for target in targets:
+            signal.signal(number, signal.SIG_IGN)  # too late to stop: some files would be new and others old
+        for target, text in targets.items():
             new[target].replace(target)
+            if text is None:
+                target.unlink()
     except OSError:
         for target, content in before.items():
-            if target.read_bytes() != content:
+            if content is None:
+                target.unlink(missing_ok=True)
+            elif not target.exists() or target.read_bytes() != content:
                 target.write_bytes(content)
         raise
     finally:
