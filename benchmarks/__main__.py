@@ -3,6 +3,7 @@
     make bench ARGS='--variants classic ours --repeats 1'     a first look, some minutes
     make bench ARGS='--rate 1.25'                             with a link of 10 Mbit/s to the package index
     make bench ARGS='--report'                                measures nothing, shows what there is
+    make bench ARGS='life --help'                             two years of upgrades, and a fleet of services
 
 All variants that are asked for are measured together, and only such figures are compared. An interrupted run
 keeps what it has, and goes on with the next event. A report is of the run that was asked for; for other sets, and
@@ -12,30 +13,29 @@ index after the locks have changed.
 
 import argparse
 import fcntl
+import json
 import random
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from benchmarks import commands, report
+from benchmarks import commands, life_command, report
 from benchmarks.engines import STORES, fetch, gateway, remove_leftovers
 from benchmarks.figures import Measured
 from benchmarks.index import Index, configured_upstream
-from benchmarks.measure import BenchmarkError, Progress
+from benchmarks.measure import BenchmarkError
 from benchmarks.registry import Registry
-from benchmarks.results import Record, Results
-from benchmarks.rounds import BASE, Round, Workshop, take_turns
-from benchmarks.scenario import SETS
+from benchmarks.results import Results
+from benchmarks.rounds import Round, Workshop, measure_builds, missing
+from benchmarks.scenario import EVENTS, SETS
 from benchmarks.trials import TRIALS
 from benchmarks.variants import VARIANTS
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 EVERYTHING = (*VARIANTS, *TRIALS)
 NAMES = [variant.name for variant in EVERYTHING]
-COST = {"service": 1.0, "heavy": 2.0}  # of an event, for the remaining time
-ATTEMPTS = 3  # at a repeat in which a build failed, or in which the real index had to be asked
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -59,32 +59,34 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Return 0 when everything was measured, whether or not every bar was reached."""
-    parser = arguments()
+    lives = sys.argv[1:2] in (["life"], ["fleet"])
+    parser = life_command.arguments() if lives else arguments()
     options = parser.parse_args()
-    if options.repeats < 1:
+    if not lives and options.repeats < 1:
         parser.error("--repeats: at least 1")
-    if options.rate is not None and options.rate <= 0:
+    if not lives and options.rate is not None and options.rate <= 0:
         parser.error("--rate: more than 0")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    results = Results(options.results)
-    wanted: set[str] = set()
     try:
-        if not options.report:
-            with alone():
-                wanted = measure(options, results)
-        measured = Measured.of(results.records, wanted)
-        report.show(measured)
-        if options.write:
-            report.write(measured)
+        with nullcontext() if options.report else alone():
+            life_command.run(options) if lives else run(options)
     except KeyboardInterrupt:
-        print(
-            f"\nbenchmarks: interrupted; the same command goes on from {len(results.records)} records.", file=sys.stderr
-        )
+        print("\nbenchmarks: interrupted; the same command goes on from what it has measured.", file=sys.stderr)
         return 130
     except (BenchmarkError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure what was asked for, and report it. Raises BenchmarkError."""
+    results = Results(options.results)
+    wanted = set() if options.report else measure(options, results)
+    measured = Measured.of(results.records, wanted)
+    report.show(measured)
+    if options.write:
+        report.write(measured)
 
 
 @contextmanager
@@ -107,13 +109,13 @@ def measure(options: argparse.Namespace, results: Results) -> set[str]:
         wanted.add(commands.HERE)
     if sets := [name for name in SETS if name in options.sets]:
         remove_leftovers()
-        for image in (options.engine, BASE):
-            fetch(image)
         host = gateway()
         rate = (options.rate or 0.0) * 1e6
         with Index(configured_upstream(), WORK / "index", host, rate) as index, Registry(host) as registry:
             print("benchmarks: resolving the locks", file=sys.stderr)
             shop = Workshop.open(WORK, index, registry, options.engine, sets)
+            for image in (options.engine, shop.image):
+                fetch(image)
             asked = list(groups(options, shop, sets))
             wanted |= {turn.record.inputs for group in asked for turn in group}
             if todo := [group for group in asked if missing(group, results)]:
@@ -136,35 +138,15 @@ def measure_commands(repeats: Iterable[int], results: Results) -> None:
 def groups(options: argparse.Namespace, shop: Workshop, sets: list[str]) -> Iterator[list[Round]]:
     """Yield the rounds that are measured together: repeats outermost, the variants in another order each time."""
     chosen = [variant for variant in EVERYTHING if variant.name in options.variants]
-    places = {(name, store): shop.inputs(name, store, chosen) for name in sets for store in options.stores}
+    places = {
+        (name, store): shop.inputs(store, chosen, shop.locks[name].start, json.dumps(EVENTS), *shop.locks[name])
+        for name in sets
+        for store in options.stores
+    }
     for repeat in range(options.repeats):
         for (name, store), inputs in places.items():
             order = random.Random(f"{name} {store} {repeat}").sample(chosen, len(chosen))
             yield [Round(shop, name, store, variant, repeat, inputs) for variant in order]
-
-
-def missing(group: list[Round], results: Results) -> list[Record]:
-    """Return the records, without figures, that rounds do not have yet."""
-    expected = [turn.expected(event) for turn in group for event in turn.events()]
-    return [record for record in expected if not results.have([record])]
-
-
-def measure_builds(todo: list[list[Round]], results: Results) -> None:
-    """Measure groups of rounds. Raises BenchmarkError when one is not complete after some attempts."""
-    progress = Progress(sum(COST[record.set] for group in todo for record in missing(group, results)))
-    for group in todo:
-        attempts = 0
-        while missing(group, results) and attempts < ATTEMPTS:
-            attempts += 1
-            for record in take_turns(group, results.have):
-                progress.advance(0 if results.have([record]) else COST[record.set])
-                results.add(record)
-                where = f"{record.set}, {record.store}, repeat {record.repeat + 1}"
-                progress.say(f"{where}: {record.event}: {record.variant} {record.seconds:.2f} s")
-    if failed := [group for group in todo if missing(group, results)]:
-        raise BenchmarkError(
-            f"{len(failed)} of {len(todo)} repeats are not complete, see above; the same command goes on with them"
-        )
 
 
 if __name__ == "__main__":

@@ -3,55 +3,63 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.engines import STORES
-from benchmarks.figures import Cell, Figures, Measured, lines_of, place
+from benchmarks.figures import Cell, Figures, Measured, lines_of, lines_of_link, place
 from benchmarks.measure import HEAD, Line, Spread
-from benchmarks.scenario import EVENTS, SETS, SHARES
+from benchmarks.scenario import EVENTS, SETS
 from benchmarks.trials import TRIALS
 from benchmarks.variants import OURS, VARIANTS
 
 
 def document(measured: Measured) -> str:
-    """Return docs/benchmarks.md."""
+    """Return docs/benchmarks.md: the findings on its first page, the tables behind."""
     figures = measured.ways
     lines = lines_of(figures)
-    variants = "".join(f"- **{variant.title}** (`{variant.name}`): {variant.what}\n" for variant in VARIANTS)
-    parts = [HEADER, summary(figures), f"## The ways to build\n\n{variants}", HOW]
-    parts += ["## Bars\n", markdown([HEAD, *(line.cells() for line in lines)])]
+    parts = [HEADER, findings(figures)]
     if missed := [f"- {line.what}: {reason_for(line, figures)}\n" for line in lines if not line.reached]:
-        parts.append(f"### Where a bar is missed\n\n{''.join(missed)}")
+        parts.append(f"## Where a bar is missed\n\n{''.join(missed)}")
+    parts += ["## Bars\n", markdown([HEAD, *(line.cells() for line in lines)])]
+    parts.append(f"## The ways to build\n\n{ways()}{''.join(not_measured(figures))}")
     for name, store in figures.pairs():
         parts += section(figures, name, store)
-    for name, store in figures.pairs():
-        parts += deltas(figures, name, store)
     for rate, slow in measured.slow.items():
         parts += section_of_link(slow, rate)
     parts += tried(measured.trials)
     machines = {record.where for some in (figures, measured.trials, *measured.slow.values()) for record in some.records}
     where = "".join(f"- {machine}\n" for machine in sorted(machines))
-    return "\n".join([*parts, f"## Where\n\n{where}"])
+    return "\n".join([*parts, HOW, f"## Where\n\n{where}"])
 
 
-def summary(figures: Figures) -> str:
-    """Return in words what the figures say about a package that is added, and how often they were repeated."""
+def ways() -> str:
+    """Return what is compared."""
+    return "".join(f"- **{variant.title}** (`{variant.name}`): {variant.what}\n" for variant in VARIANTS)
+
+
+def findings(figures: Figures) -> str:
+    """Return what the figures say about a package that is added, each event beside its best rival, and the repeats."""
     said = []
     for name, store in figures.pairs():
-        found = {
-            variant: cell.seconds.median
-            for variant in figures.variants(name, store)
-            if (cell := figures.cell(name, store, variant.name, "added"))
-        }
-        others = sorted((seconds, variant.title) for variant, seconds in found.items() if variant != OURS)
-        if OURS in found and others:
-            best, worst = others[0], others[-1]
+        ours, best = figures.cell(name, store, OURS.name, "added"), figures.rival(name, store, "added")
+        if ours and best:
+            mine, theirs = ours.seconds.median, best[1].seconds.median
             said.append(
-                f"- {name.capitalize()} set, {store} store: one package added takes ours {found[OURS]:.2f} s; of the"
-                f" {len(others)} other ways measured, the best takes {best[0]:.2f} s ({best[1]}),"
-                f" the slowest {worst[0]:.2f} s ({worst[1]}).\n"
+                f"- {name.capitalize()} set, {store} store: one package added takes ours {mine:.2f} s; of the"
+                f" {len(figures.variants(name, store, 'added')) - 1} other ways measured, the fastest takes"
+                f" {theirs:.2f} s ({best[0].title}).\n"
             )
-    return (
-        f"{''.join(said)}\nRepeats of each figure: at least {figures.repeats()}. One with fewer than 5 is a first look.\n\n"
-        f"{''.join(not_measured(figures))}"
-    )
+    repeats = f"Repeats of each figure: at least {figures.repeats()}. One with fewer than 5 is a first look.\n"
+    return f"{''.join(said)}\n{markdown(list(rivals(figures)))}\n{repeats}"
+
+
+def rivals(figures: Figures) -> Iterator[Sequence[str]]:
+    """Yield a table of what each event takes ours, the fastest of the others, and the classic order."""
+    yield ("Seconds", "Ours", "The best of the others", "Classic order")
+    for name, store in figures.pairs():
+        for event in EVENTS if store == "containerd" else ():
+            cells = (figures.cell(name, store, variant, event.name) for variant in (OURS.name, "classic"))
+            ours, classic = (f"{cell.seconds.median:.2f}" if cell else "-" for cell in cells)
+            if event.name in SHOWN and (best := figures.rival(name, store, event.name)):
+                rival = f"{best[1].seconds.median:.2f} ({best[0].title})"
+                yield (f"{event.title} ({name})", f"**{ours}**", rival, classic)
 
 
 def not_measured(figures: Figures) -> Iterator[str]:
@@ -86,17 +94,17 @@ def images(figures: Figures, name: str, store: str) -> Iterator[Sequence[str]]:
 
 
 def image_of(cell: Cell) -> tuple[str, ...]:
-    """Return the size of an image, its layers, and how long a container of it takes to answer."""
+    """Return the size of an image, its layers, that of its cache, and how long a container of it takes to answer."""
     size, layers = (cell.median(value) for value in (lambda one: sum(one.layers), lambda one: len(one.layers)))
     first = Spread.of([record.first_answer for record in cell.records])
-    return f"{size / 1e6:.1f}", f"{layers:.0f}", first.seconds()
+    cache = cell.median(lambda one: one.cache)
+    return f"{size / 1e6:.1f}", f"{layers:.0f}", megabytes(cache), first.seconds()
 
 
 def section_of_link(figures: Figures, rate: float) -> Iterator[str]:
     """Yield the paragraphs about a link to the package index of some bytes a second."""
     yield f"## A package index at {rate / 1e6:g} MB/s\n\n{LINK}\n"
-    rows = [line.cells()[:3] for line in lines_of(figures) if line.short]
-    yield markdown([HEAD[:3], *rows])
+    yield markdown([HEAD, *(line.cells() for line in lines_of_link(figures))])
     for name, store in figures.pairs():
         yield where_measured(figures, name, store)
         yield markdown(grid_of(figures, name, store, seconds_and_wheels))
@@ -105,31 +113,6 @@ def section_of_link(figures: Figures, rate: float) -> Iterator[str]:
 def where_measured(figures: Figures, name: str, store: str) -> str:
     """Return the line above a table that is not one of all ways to build."""
     return f"{name.capitalize()} set, {store} image store; repeats of each figure: at least {figures.repeats()}.\n"
-
-
-def deltas(figures: Figures, name: str, store: str) -> Iterator[str]:
-    """Yield the paragraph about when a new baseline pays."""
-    none, fresh = (figures.cell(name, store, OURS.name, event) for event in ("added", "upgraded"))
-    rows: list[Sequence[str]] = [
-        (
-            "Upgraded since the baseline",
-            "Seconds",
-            "MB pushed",
-            "Changes after which a new baseline has paid: by seconds",
-            "by bytes",
-        )
-    ]
-    for share in SHARES:
-        if none and fresh and (cell := figures.cell(name, store, OURS.name, share)):
-            more = (cell.seconds.median - none.seconds.median, cell.pushed - none.pushed)
-            after = [
-                f"{cost / extra:.1f}" if extra > cost / 1000 else "no difference"
-                for cost, extra in zip((fresh.seconds.median, fresh.pushed), more, strict=True)
-            ]
-            part = f"one package in {SHARES[share]}" if SHARES[share] > 1 else "all packages"
-            rows.append((part, f"{cell.seconds.median:.2f}", megabytes(cell.pushed), *after))
-    if len(rows) > 1:
-        yield f"## When a new baseline pays ({name}, {store})\n\n{DELTA}\n\n{markdown(rows)}"
 
 
 def tried(figures: Figures) -> Iterator[str]:
@@ -164,14 +147,14 @@ def reason_for(line: Line, figures: Figures) -> str:
         cell = figures.cell(name, store, variant, event)
         return cell.seconds.median if cell else 0.0
 
-    nothing = seconds("ours", "nothing")
-    if what.startswith("Package") and "fast" in what and nothing:
-        event = what.split()[1]
-        classic = seconds("classic", event)
+    nothing, best = seconds("ours", "nothing"), figures.rival(name, store, what.split()[1])
+    if what.startswith("Package") and "time" in what and nothing:
+        left = (
+            f"the bar leaves {line.bar * best[1].seconds.median:.2f} s, of which " if best and "rival" in what else ""
+        )
         return (
-            f"the bar leaves {classic / line.bar:.2f} s, of which a build in which nothing changes takes {nothing:.2f} s. The step"
-            f" that installs, and its layer, take {seconds('ours', event) - nothing:.2f} s more, however many packages"
-            " there are; the classic order takes longer with each."
+            f"{left}a build in which nothing changes takes {nothing:.2f} s. The step that installs, and its layer,"
+            f" take {seconds('ours', what.split()[1]) - nothing:.2f} s more, however many packages there are."
         )
     if what.startswith("Code changed") and "time" in what:
         return f"the difference is {seconds('ours', 'code') - nothing:.2f} s."
@@ -181,18 +164,13 @@ def reason_for(line: Line, figures: Figures) -> str:
             " which is built again is another one. That of containerd does not."
         )
     if what.startswith("Empty builder"):
-        others = [
-            variant for variant in figures.variants(name, store, "empty") if variant.name not in ("ours", "classic")
-        ]
-        best = min(((seconds(variant.name, "empty"), variant.title) for variant in others), default=None)
-        rest = f" The fastest of the others ({best[1]}) takes {best[0]:.2f} s." if best else ""
         pulled = seconds("ours", "cached-code")
-        least = f" With a registry cache, when nothing is installed, ours still takes {pulled:.2f} s." if pulled else ""
+        least = f" With a registry cache, when nothing is installed, ours takes {pulled:.2f} s." if pulled else ""
         cells = [figures.cell(name, store, way, "empty") for way in ("ours", "classic")]
         wheels = [f"{cell.fetched / 1e6:.0f} MB" for cell in cells if cell]
         return (
             f"the base image comes first for all, and ours fetches {wheels[0]} of wheels, uv among them,"
-            f" the classic order {wheels[-1]}.{least}{rest}"
+            f" the classic order {wheels[-1]}.{least}"
         )
     return "not explained yet."
 
@@ -222,7 +200,7 @@ def megabytes(size: float) -> str:
 
 def grid_of(figures: Figures, name: str, store: str, show_cell: Callable[[Cell], str]) -> list[list[str]]:
     """Return a table of variants by events."""
-    events = [event for event in EVENTS if figures.variants(name, store, event.name) and not event.delta]
+    events = [event for event in EVENTS if figures.variants(name, store, event.name)]
     rows = [["", *(event.title for event in events)]]
     for variant in figures.variants(name, store):
         cells = [figures.cell(name, store, variant.name, event.name) for event in events]
@@ -241,19 +219,15 @@ HEADER = """\
 
 Seconds, bytes of wheels from the package index and bytes pushed, for the image that this template generates and for ten
 ways in which images of Python services are built today. Written by `make bench ARGS=--write`; `make bench` measures
-on your machine.
+on your machine. What two years of upgrades and a fleet of services cost is in [another document](life.md).
 """
 CELL = "Each cell: **seconds** of the build, megabytes of wheels fetched, megabytes pushed. A dash: not measured."
-IMAGE_HEAD = ("Image, MB", "Layers", "First answer")
-IMAGE = "The image after the first build, compressed, and the time from `docker run` to the first answer of `/readyz`:"
-DELTA = (
-    "What a package added costs while a part of the others has been upgraded since the baseline was taken; `make lock` "
-    'suggests a new one when half of the packages differ. A new baseline costs what "all upgraded" costs, once; less '
-    "where the wheels are in the cache already."
-)
+IMAGE_HEAD = ("Image, MB", "Layers", "Cache beside it, MB", "First answer")
+SHOWN = ("empty", "code", "added", "bumped", "upgraded")
+"""The events that the README tells of."""
+IMAGE = "The image after the first build, compressed, what a registry cache of it holds besides, and the time from `docker run` to the first answer of `/readyz`:"
 LINK = """\
-Only the package index is slow here, not the registry: these figures show what the bytes fetched cost. The bars are not
-meant for such a link. uv, more bytes than all the packages of the service set, is fetched once by a builder that starts
+Only the package index is slow here, not the registry: these figures show what the bytes fetched cost. uv, more bytes than all the packages of the service set, is fetched once by a builder that starts
 empty. Each cell: **seconds** of the build, megabytes of wheels fetched."""
 TRIED = "Changes to our own image, measured with `--variants ours` and their names, which start with `trial-`."
 SET_NOTES = {"service": "The packages of a generated service.", "heavy": "The same, with numpy and pandas."}
@@ -266,7 +240,8 @@ VERDICTS = {
 HOW = """\
 ## How
 
-- "Classic order" is what most Dockerfiles do; most bars compare with it. "Ours" is the image of this template.
+- "Classic order" is what most Dockerfiles do; "the best rival" is the fastest of all other ways at that event. "Ours" is
+  the image of this template.
 - Every variant installs the same lock from the same package index, on the same base image. After every build the image
   has to hold exactly the locked packages; all have to give the same answer at `/readyz`.
 - Installers come from the package index too, with pip's cache: no other registry is taken for granted.
@@ -284,7 +259,8 @@ HOW = """\
 - As at the public index, a page is asked for again after ten minutes. How often a warm builder asks thus depends on how
   many variants take turns: requests, unlike bytes of wheels, are not to be compared between runs.
 - While one variant builds, the engines of the others are there and idle.
-- "Cache" is a registry cache with `mode=max`, written after the first build. Builders are the engine's own, which
+- "Cache" is a registry cache, written after the first build: of all stages (`mode=max`) for the others, as their
+  people recommend, of the image alone (`mode=min`) for ours. Builders are the engine's own, which
   unpack what they build and so pull every layer of it. A builder in a container that pushes straight to a registry
   need not; that was not measured.
 - It takes Linux, Docker on the same machine that may run privileged containers, and some hours. A slow link to the

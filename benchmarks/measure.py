@@ -49,8 +49,6 @@ class Line:
     at_least: bool = False
     """Whether the value has to be at least the bar; else at most."""
     unit: str = " x"
-    short: bool = False
-    """Whether the README shows it."""
 
     @property
     def reached(self) -> bool:
@@ -68,14 +66,14 @@ def compare(what: str, ours: tuple[str, Sequence[float]], other: tuple[str, Sequ
     """Return the line for "ours is at least `faster` times as fast": the ratio of the medians."""
     mine, theirs = Spread.of(ours[1]), Spread.of(other[1])
     figures = f"{ours[0]} {mine.seconds()}, {other[0]} {theirs.seconds()}"
-    return Line(what, figures, theirs.median / mine.median, faster, at_least=True, short=True)
+    return Line(what, figures, theirs.median / mine.median, faster, at_least=True)
 
 
 def limit(what: str, ours: tuple[str, Sequence[float]], other: tuple[str, Sequence[float]], *, times: float) -> Line:
     """Return the line for "ours takes at most `times` as long": the ratio of the medians."""
     mine, theirs = Spread.of(ours[1]), Spread.of(other[1])
     figures = f"{ours[0]} {mine.seconds()}, {other[0]} {theirs.seconds()}"
-    return Line(what, figures, mine.median / theirs.median, times, short=True)
+    return Line(what, figures, mine.median / theirs.median, times)
 
 
 def machine() -> str:

@@ -11,9 +11,11 @@ STYLE = """\
   .title { font-size: 15px; font-weight: 600 }
   .small { font-size: 11px; fill: #59636e }
   .bar { fill: #8c959f } .ours { fill: #0969da } .line { stroke: #1f2328 } .cell { fill: #bc4c00 }
+  .curve { fill: none; stroke-width: 2 } .curve.ours { stroke: #0969da; stroke-width: 3 } .curve.other { stroke: #8c959f }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc } .page { fill: #0d1117 } .small { fill: #9198a1 }
     .bar { fill: #656c76 } .ours { fill: #4493f8 } .line { stroke: #f0f6fc } .cell { fill: #f0883e }
+    .curve.ours { stroke: #4493f8 } .curve.other { stroke: #9198a1 }
   }
 </style>
 """
@@ -27,6 +29,14 @@ class Bar(NamedTuple):
     median: float
     low: float
     high: float
+    ours: bool = False
+
+
+class Curve(NamedTuple):
+    """A value that grows from day to day."""
+
+    label: str
+    values: Sequence[float]
     ours: bool = False
 
 
@@ -45,6 +55,36 @@ def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
         parts.append(f'<line class="line" x1="{low:.1f}" x2="{high:.1f}" y1="{y + 9}" y2="{y + 9}"/>')
         parts.append(text(high + 6, y + 14, figure(row.median)))
     return picture(title, WIDTH, HEAD + len(rows) * ROW, parts)
+
+
+def curves(title: str, unit: str, days: Sequence[str], rows: Sequence[Curve]) -> str:
+    """Return lines that rise from zero, one value for each day, each named at its end."""
+    height, right = 300, 200
+    highest = max(row.values[-1] for row in rows)
+    parts = [text(0, 18, title, "title"), text(0, 38, unit, "small")]
+    ends = spread_out([HEAD + height * (1 - row.values[-1] / highest) for row in rows], 16)
+    for row, end in zip(rows, ends, strict=True):
+        steps = enumerate(row.values)
+        points = [
+            f"{at * (WIDTH - right) / max(len(days) - 1, 1):.1f},{HEAD + height * (1 - value / highest):.1f}"
+            for at, value in steps
+        ]
+        kind = "ours" if row.ours else "other"
+        parts.append(f'<polyline class="curve {kind}" points="{" ".join(points)}"/>')
+        parts.append(text(WIDTH - right + 8, end + 4, f"{row.label}: {figure(row.values[-1])}"))
+    parts.append(f'<line class="line" x1="0" x2="{WIDTH - right}" y1="{HEAD + height}" y2="{HEAD + height}"/>')
+    parts.append(text(0, HEAD + height + 18, days[0], "small"))
+    parts.append(text(WIDTH - right, HEAD + height + 18, days[-1], "small", "end"))
+    return picture(title, WIDTH, HEAD + height + 28, parts)
+
+
+def spread_out(places: Sequence[float], least: float) -> list[float]:
+    """Return places, from the first to the last in height, so that none is nearer to the next than `least`."""
+    moved: dict[int, float] = {}
+    below = float("inf")
+    for number in sorted(range(len(places)), key=lambda number: -places[number]):
+        below = moved[number] = min(places[number], below - least)
+    return [moved[number] for number in range(len(places))]
 
 
 def grid(title: str, note: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:

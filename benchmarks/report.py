@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import plots
-from benchmarks.document import document, grid_of, markdown, trials_of
+from benchmarks.document import document, grid_of, markdown, rivals, trials_of
 from benchmarks.figures import Figures, Measured, lines_of
-from benchmarks.measure import HEAD, Line, Spread
+from benchmarks.measure import HEAD, Spread
 from benchmarks.results import Record
 from benchmarks.variants import OURS
 
@@ -38,7 +38,7 @@ def write(measured: Measured) -> None:
         replace(PICTURES / name, picture)
     replace(DOCUMENT, document(measured))
     if README.exists():
-        replace(README, with_short_version(README.read_text(encoding="utf-8"), lines_of(measured.ways)))
+        replace(README, with_short_version(README.read_text(encoding="utf-8"), measured.ways))
 
 
 def replace(path: Path, text: str) -> None:
@@ -102,12 +102,10 @@ def bars_of(figures: Figures, name: str, store: str, value: Callable[[Record], f
     return bars
 
 
-def with_short_version(readme: str, lines: Sequence[Line]) -> str:
+def with_short_version(readme: str, figures: Figures) -> str:
     """Return the README with the figures between its markers; without markers they come last."""
-    cells = [line.cells() for line in lines if line.short]
-    rows = [("What", "Measured", "Bar", "Verdict"), *((cell[0], *cell[2:]) for cell in cells)]
     plot = "![Seconds until the image is built, after one package was added](docs/benchmarks/added-service.svg)"
-    block = f"{MARKERS[0]}\n{plot}\n\n{WORDS}\n\n{markdown(rows)}{MARKERS[1]}"
+    block = f"{MARKERS[0]}\n{plot}\n\n{WORDS}\n\n{markdown(list(rivals(figures)))}{MARKERS[1]}"
     if not all(marker in readme for marker in MARKERS):
         return f"{readme.rstrip()}\n\n{block}\n"
     return re.sub(f"{MARKERS[0]}.*?{MARKERS[1]}", lambda _: block, readme, count=1, flags=re.DOTALL)
@@ -115,6 +113,6 @@ def with_short_version(readme: str, lines: Sequence[Line]) -> str:
 
 WORDS = """\
 The classic order copies the lock, installs it, and copies the code; an empty builder has nothing to reuse. "Service" is
-the set of packages of every service, "heavy" has numpy and pandas too. The bars are what we want to reach: why one is
-missed, ten other ways to build, and how it was measured is in [all figures](docs/benchmarks.md); `make bench` measures
-them on your machine."""
+the set of packages of every service, "heavy" has numpy and pandas too. The other ways to build, what we want to reach
+and how it was measured is in [all figures](docs/benchmarks.md), what two years of weekly upgrades and a fleet of
+services cost in [the life of an image](docs/life.md); `make bench` measures them on your machine."""

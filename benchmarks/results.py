@@ -39,6 +39,10 @@ class Record:
     """The RUN steps that the build cache did not have, like "packages 1/1"."""
     layers: list[int] = field(default_factory=list)
     """Bytes of the layers of the image in the registry, compressed, lowest first."""
+    cache: int = 0
+    """Bytes that a registry cache has beside the image; zero where none was written."""
+    node: int = 0
+    """Bytes of the blobs that another engine then pulled, which has the images of the weeks before."""
     first_answer: float = 0.0
     """Seconds from `docker run` to the first answer 200 of /readyz; zero where it was not asked."""
 

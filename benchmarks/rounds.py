@@ -16,7 +16,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,15 +24,17 @@ from benchmarks import scenario, trials
 from benchmarks.commands import project as generate
 from benchmarks.engines import SERVICE, Build, Engine
 from benchmarks.index import Index
-from benchmarks.measure import BenchmarkError, machine, run
+from benchmarks.life_index import Pages
+from benchmarks.measure import BenchmarkError, Progress, machine, run
 from benchmarks.registry import Registry
-from benchmarks.results import Record
-from benchmarks.scenario import EVENTS, START, Event, Locks
-from benchmarks.variants import OURS, Variant, settings
+from benchmarks.results import Record, Results
+from benchmarks.scenario import EVENTS, START, Event, Locks, blocks_of
+from benchmarks.variants import Variant, settings
 
-BASE = f"python:{scenario.PYTHON}-slim"
-METHOD = "4"  # raised when something else is measured, or in another way
+METHOD = "5"  # raised when something else is measured, or in another way
 SETTLE = 0.5  # seconds
+COST = {"service": 1.0, "heavy": 2.0}  # of an event, for the remaining time
+ATTEMPTS = 3  # at a repeat in which a build failed, or in which the real index had to be asked
 INSTALLERS = {"pip", "setuptools", "wheel"}  # what images may hold beside the lock
 DERIVED = {"poetry.lock", "Pipfile.lock"}  # made of the lock, and of a port that is another each time
 MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
@@ -50,8 +52,11 @@ class Workshop:
     index: Index
     registry: Registry
     engine: str
+    python: str
     project: Path
     locks: dict[str, Locks]
+    sizes: dict[str, int]
+    """Bytes of wheels by pin, for our own layers."""
     answers: dict[str, str] = field(default_factory=dict)
     """What the first variant answered, by path; all others have to answer the same."""
 
@@ -60,19 +65,37 @@ class Workshop:
         """Generate the service and resolve its locks."""
         project = generate(folder / "built", scenario.PYTHON)
         locks = {name: scenario.locks_of(name, project, index) for name in sets}
-        for name, text in settings(index.url).items():
-            (project.parent / name).write_text(text, encoding="utf-8")
-        return cls(folder, index, registry, engine, project, locks)
+        pins = {block.split()[0] for texts in locks.values() for lock in texts for block in blocks_of(lock).values()}
+        with Pages(index.upstream, folder / "pages") as pages:
+            sizes = {pin: pages.size(*pin.split("==")) for pin in sorted(pins)}
+        return cls(folder, index, registry, engine, scenario.PYTHON, project, locks, sizes)
 
-    def inputs(self, name: str, store: str, variants: Sequence[Variant]) -> str:
-        """Return a digest of what figures of these variants depend on and are measured with, but the machine's speed."""
-        start = self.locks[name].start
+    @property
+    def image(self) -> str:
+        """The base image by its public name."""
+        return f"python:{self.python}-slim"
+
+    def secrets(self) -> Iterator[str]:
+        """Write the files by which a build finds the package index; yield an option for each."""
+        for name, text in settings(self.index.url).items():
+            path = self.project.parent / name
+            path.write_text(text, encoding="utf-8")
+            yield f"--secret=id={name},src={path}"
+
+    def inputs(self, store: str, variants: Sequence[Variant], start: str, *told_too: str) -> str:
+        """Return a digest of what figures of these variants depend on and are measured with, but the machine's speed.
+
+        Args:
+            start: the lock that the service starts with.
+            told_too: what else there is to depend on.
+        """
         for variant in variants:
-            trials.prepare(variant, self.project, start, start, self.index.url)
+            trials.prepare(variant, self.project, start, start, self.index.url, self.sizes)
         images = [
-            run("docker", "image", "inspect", "--format", "{{.Id}}", image).output for image in (self.engine, BASE)
+            run("docker", "image", "inspect", "--format", "{{.Id}}", image).output
+            for image in (self.engine, self.image)
         ]
-        told = [METHOD, store, str(self.index.rate), machine(), json.dumps(EVENTS), *images, *self.locks[name]]
+        told = [METHOD, store, str(self.index.rate), machine(), *images, start, *told_too]
         told += sorted(f"{variant.name} {trials.output_of(variant)}" for variant in variants)
         for path in sorted(self.project.rglob("*")):
             if path.is_file() and path.name not in DERIVED:
@@ -83,14 +106,16 @@ class Workshop:
         """Put the base image, and one with another file, into the registry; an engine of the run can, without TLS."""
         with Engine(self.engine, "containerd", self.registry.address) as engine:
             archive = self.folder / "base.tar"
-            run("docker", "save", "--output", archive, BASE)
+            run("docker", "save", "--output", archive, self.image)
             engine.docker("load", "--input", archive)
             archive.unlink()
             context = self.folder / "next-base"
             context.mkdir(exist_ok=True)
-            (context / "Dockerfile").write_text(f"FROM {BASE}\nCOPY Dockerfile /etc/next-base\n", encoding="utf-8")
+            (context / "Dockerfile").write_text(
+                f"FROM {self.image}\nCOPY Dockerfile /etc/next-base\n", encoding="utf-8"
+            )
             engine.docker("build", "--quiet", "--provenance=false", "--tag", self.base("next"), context)
-            engine.docker("tag", BASE, self.base("today"))
+            engine.docker("tag", self.image, self.base("today"))
             for which in ("today", "next"):
                 engine.docker("push", "--quiet", self.base(which))
 
@@ -111,17 +136,13 @@ class Round:
         """Return what can happen. The builder of the overlay2 store neither writes nor reads a registry cache."""
         if self.variant in trials.TRIALS:
             return [event for event in EVENTS if event.name in trials.EVENTS]
-        return [
-            event
-            for event in EVENTS
-            if (self.store == "containerd" or not event.cached) and (self.variant == OURS or not event.delta)
-        ]
+        return [event for event in EVENTS if self.store == "containerd" or not event.cached]
 
     def expected(self, event: Event) -> Record:
         """Return the record of an event, without figures."""
         return replace(self.record, event=event.name)
 
-    def engine(self) -> Engine:
+    def engine(self) -> AbstractContextManager[Engine]:
         """Return a new engine."""
         return Engine(self.shop.engine, self.store, self.shop.registry.address)
 
@@ -133,7 +154,8 @@ class Round:
     def one(self, engine: Engine, event: Event) -> Record | None:
         """Make an event happen, build, push, and undo the event; return None when the real index had to be asked."""
         shop = self.shop
-        before = scenario.apply(event, shop.locks[self.name], shop.project, self.prepare)
+        self.prepare(event)
+        before = scenario.edit(event, shop.project)
         options = ["--cache-from", f"type=registry,ref={self.repository}:cache"] if event.cached else []
         try:
             asked, sent = shop.index.asked, shop.index.traffic()
@@ -148,22 +170,28 @@ class Round:
                 path.write_text(text, encoding="utf-8")
         layers = self.layers(event)
         self.check(engine, event)
-        first_answer = 0.0
+        first_answer, cache = 0.0, 0
         if event == START:
             first_answer = self.first_answer(engine, self.tag(event))
-            self.export_cache(engine, event)
+            cache = self.export_cache(engine, event)
         if shop.index.asked != asked:
             return None
         return replace(
             self.record, event=event.name, where=f"{engine.version}, {machine()}", seconds=build.seconds,
             ran=build.ran, wheels=dict(sent.files), pages=sent.pages, pushed=pushed, pulled=sum(passage.pulled.values()),
             pulled_layers=sum(digest in layers for digest in passage.pulled), layers=list(layers.values()),
-            first_answer=first_answer,
+            first_answer=first_answer, cache=cache,
         )  # fmt: skip
 
-    def prepare(self, lock: str, baseline: str) -> None:
+    def lock(self, event: Event) -> str:
+        """Return the lock of an event."""
+        text: str = getattr(self.shop.locks[self.name], event.lock)
+        return text
+
+    def prepare(self, event: Event) -> None:
         """Write what the variant installs from."""
-        trials.prepare(self.variant, self.shop.project, lock, baseline, self.shop.index.url)
+        shop, baseline = self.shop, getattr(self.shop.locks[self.name], event.baseline)
+        trials.prepare(self.variant, shop.project, self.lock(event), baseline, shop.index.url, shop.sizes)
 
     def tag(self, event: Event) -> str:
         """Return the name of an event's image. One name for all would have the engine remove layers during a build.
@@ -176,20 +204,25 @@ class Round:
 
     def build(self, engine: Engine, event: Event, *options: str) -> Build:
         """Build the image into the engine's store."""
-        secret = [f"--secret=id={name},src={self.shop.project.parent / name}" for name in ("pip.conf", "uv.toml")]
+        shop = self.shop
         return engine.build(
-            self.shop.project, "--file", self.variant.dockerfile, "--build-arg", f"PYTHON={scenario.PYTHON}", *secret,
-            "--build-context", f"{BASE}=docker-image://{self.shop.base(event.base)}", *options,
+            shop.project, "--file", self.variant.dockerfile, "--build-arg", f"PYTHON={shop.python}", *shop.secrets(),
+            "--build-context", f"{shop.image}=docker-image://{shop.base(event.base)}", *options,
             f"--output=type=image,name={self.tag(event)}{trials.output_of(self.variant)}",
         )  # fmt: skip
 
-    def export_cache(self, engine: Engine, start: Event) -> None:
-        """Write the layers of the start to the registry, for the builders that start empty."""
-        if self.store == "containerd":
-            self.build(engine, start, "--cache-to", f"type=registry,ref={self.repository}:cache,mode=max")
-            for event in (event for event in self.events() if event.cached):
-                engine.docker("tag", self.tag(start), self.tag(event))
-                engine.docker("push", "--quiet", self.tag(event))
+    def export_cache(self, engine: Engine, start: Event) -> int:
+        """Write a cache of the start to the registry, for builders that start empty; return its bytes beside the image."""
+        if self.store != "containerd":
+            return 0
+        self.shop.registry.take()
+        mode = self.variant.cache_mode
+        self.build(engine, start, "--cache-to", f"type=registry,ref={self.repository}:cache,mode={mode}")
+        written = self.shop.registry.take().pushed
+        for event in (event for event in self.events() if event.cached):
+            engine.docker("tag", self.tag(start), self.tag(event))
+            engine.docker("push", "--quiet", self.tag(event))
+        return written
 
     def layers(self, event: Event) -> dict[str, int]:
         """Return the compressed size of each layer of the image that was pushed, by digest."""
@@ -202,8 +235,7 @@ class Round:
         probe = "import importlib.metadata as m, json, re; print(json.dumps([re.sub('[-_.]+', '-', d.name).lower() + '==' + d.version for d in m.distributions()]))"
         installed = json.loads(engine.docker("run", "--rm", self.tag(event), "python", "-c", probe))
         found = {pin for pin in installed if pin.partition("==")[0] not in INSTALLERS}
-        lock = getattr(self.shop.locks[self.name], event.lock)
-        if wrong := found ^ {block.split()[0] for block in scenario.blocks_of(lock).values()}:
+        if wrong := found ^ {block.split()[0] for block in blocks_of(self.lock(event)).values()}:
             raise BenchmarkError(f"the image and the lock differ in {', '.join(sorted(wrong))}")
 
     def first_answer(self, engine: Engine, tag: str) -> float:
@@ -243,7 +275,9 @@ def get(port: int, path: str, give_up: float) -> str:
     raise BenchmarkError(f"the service does not answer {path}")
 
 
-def take_turns(rounds: Sequence[Round], done: Callable[[list[Record]], bool]) -> Iterator[Record]:
+def take_turns(
+    rounds: Sequence[Round], done: Callable[[list[Record]], bool], events: Sequence[Event] = EVENTS
+) -> Iterator[Record]:
     """Yield the records of rounds of the same set, store and repeat, event by event.
 
     An event that is `done` for all is built again and not counted: the next ones find the caches as it left them.
@@ -253,7 +287,7 @@ def take_turns(rounds: Sequence[Round], done: Callable[[list[Record]], bool]) ->
     engines: dict[Variant, Engine] = {}
     failed: set[Variant] = set()
     with ExitStack() as stack:
-        for event in EVENTS:
+        for event in events:
             here = [turn for turn in rounds if event in turn.events() and turn.variant not in failed]
             known = done([turn.expected(event) for turn in here])
             if known and event.cached:
@@ -263,7 +297,7 @@ def take_turns(rounds: Sequence[Round], done: Callable[[list[Record]], bool]) ->
                     if event.cached:
                         record = turn.one_on_another_engine(event)
                     else:
-                        if event == START:
+                        if turn.variant not in engines:
                             engines[turn.variant] = stack.enter_context(turn.engine())
                         record = turn.one(engines[turn.variant], event)
                 except BenchmarkError as error:
@@ -272,3 +306,27 @@ def take_turns(rounds: Sequence[Round], done: Callable[[list[Record]], bool]) ->
                 else:
                     if record and not known:
                         yield record
+
+
+def missing(group: Sequence[Round], results: Results) -> list[Record]:
+    """Return the records, without figures, that rounds do not have yet."""
+    expected = [turn.expected(event) for turn in group for event in turn.events()]
+    return [record for record in expected if not results.have([record])]
+
+
+def measure_builds(todo: Sequence[Sequence[Round]], results: Results, events: Sequence[Event] = EVENTS) -> None:
+    """Measure groups of rounds. Raises BenchmarkError when one is not complete after some attempts."""
+    progress = Progress(sum(COST.get(record.set, 1.0) for group in todo for record in missing(group, results)))
+    for group in todo:
+        attempts = 0
+        while missing(group, results) and attempts < ATTEMPTS:
+            attempts += 1
+            for record in take_turns(group, results.have, events):
+                progress.advance(0 if results.have([record]) else COST.get(record.set, 1.0))
+                results.add(record)
+                where = f"{record.set}, {record.store}, repeat {record.repeat + 1}"
+                progress.say(f"{where}: {record.event}: {record.variant} {record.seconds:.2f} s")
+    if failed := [group for group in todo if missing(group, results)]:
+        raise BenchmarkError(
+            f"{len(failed)} of {len(todo)} repeats are not complete, see above; the same command goes on with them"
+        )

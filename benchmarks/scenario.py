@@ -7,7 +7,7 @@ today's lock. All variants get the same text.
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +31,6 @@ class Locks(NamedTuple):
     bumped: str
     removed: str
     upgraded: str
-    eighth: str
-    quarter: str
-    half: str
-    whole: str
-    """The last four: a package added, when that share of the others has been upgraded since the baseline."""
 
 
 class Event(NamedTuple):
@@ -56,11 +51,8 @@ class Event(NamedTuple):
     """Whether the builder starts empty."""
     cached: bool = False
     """Whether it may ask the registry for the layers of the start."""
-    delta: bool = False
-    """Whether it asks what a delta costs: nothing but our own image has one."""
 
 
-SHARES = {"eighth": 8, "quarter": 4, "half": 2, "whole": 1}
 CODE, README, TEST = "*/about.py", "README.md", "tests/test_pages.py"
 EVENTS = (
     Event("empty", "empty builder", fresh=True),
@@ -72,7 +64,6 @@ EVENTS = (
     Event("removed", "package removed", lock="removed"),
     Event("upgraded", "all upgraded", lock="upgraded", baseline="upgraded"),
     Event("base", "base image", base="next"),
-    *(Event(share, f"{share} upgraded, one added", lock=share, delta=True) for share in SHARES),
     Event("cached-code", "empty, cache: code", edits=(CODE,), fresh=True, cached=True),
     Event("cached-added", "empty, cache: added", lock="added", fresh=True, cached=True),
 )
@@ -88,36 +79,42 @@ def blocks_of(lock: str) -> dict[str, str]:
     return {re.split(r"[=\[]", block)[0]: block for block in blocks}
 
 
+def resolve(wanted: str, constraints: Iterable[str], index_url: str, file: Path) -> str:
+    """Return the hashed lock of requirements under constraints; an existing `file`, where it is kept, is its seed.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    asked, bounds = file.with_suffix(".in"), file.with_suffix(".constraints")
+    asked.write_text(wanted, encoding="utf-8")
+    bounds.write_text("".join(f"{bound}\n" for bound in constraints), encoding="utf-8")
+    run(
+        sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--no-header", "--no-annotate",
+        "--generate-hashes", "--only-binary", ":all:", "--python-version", PYTHON, "--python-platform", "linux",
+        "--default-index", index_url, "--constraint", bounds, "--output-file", file, asked, env={"UV_FIND_LINKS": ""},
+    )  # fmt: skip
+    return file.read_text(encoding="utf-8")
+
+
 def locks_of(name: str, project: Path, index: Index) -> Locks:
     """Resolve the locks of a set, and leave them in the project's folder for the next run.
 
     Raises:
         BenchmarkError: a resolution failed, or today's release of a package is its first.
     """
-    wanted = (project / "requirements" / "prod.in").read_text(encoding="utf-8") + "\n".join(SETS[name]) + "\n"
+    asked = (project / "requirements" / "prod.in").read_text(encoding="utf-8")
+    wanted = asked + "".join(f"{package}\n" for package in (*SETS[name], REMOVED, ADDED))
     work = project.parent / f"locks-{name}"
-    work.mkdir(exist_ok=True)
-
-    def resolve(step: str, constraints: str) -> str:
-        (work / "wanted.in").write_text(f"{wanted}{REMOVED}\n{ADDED}\n", encoding="utf-8")
-        (work / "constraints.txt").write_text(constraints, encoding="utf-8")
-        run(
-            sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--no-header", "--no-annotate",
-            "--generate-hashes", "--only-binary", ":all:", "--python-version", PYTHON, "--python-platform", "linux",
-            "--default-index", index.url, "--constraint", work / "constraints.txt",
-            "--output-file", work / f"{step}.txt", work / "wanted.in", env={"UV_FIND_LINKS": ""},
-        )  # fmt: skip
-        return (work / f"{step}.txt").read_text(encoding="utf-8")
-
     today = blocks_of((project / "requirements" / "prod.txt").read_text(encoding="utf-8"))
     pins = {package: block.split()[0] for package, block in today.items()}
-    new = blocks_of(resolve("new", "".join(f"{pin}\n" for pin in pins.values())))
+    new = blocks_of(resolve(wanted, pins.values(), index.url, work / "new.txt"))
     older = {
         package: block.split()[0].replace("==", "<")
         for package, block in new.items()
         if package not in (ADDED, REMOVED)
     }
-    old = blocks_of(resolve("old", "".join(f"{bound}\n" for bound in older.values())))
+    old = blocks_of(resolve(wanted, older.values(), index.url, work / "old.txt"))
     if same := [package for package in older if old.get(package) == new[package]]:
         raise BenchmarkError(f"{name}: no older version of {', '.join(same)}")
     start = {package: block for package, block in old.items() if package != ADDED}
@@ -130,24 +127,13 @@ def locks_of(name: str, project: Path, index: Index) -> Locks:
                 {**start, BUMPED: new[BUMPED]},
                 {package: block for package, block in start.items() if package != REMOVED},
                 {package: block for package, block in new.items() if package != ADDED},
-                *({**start, ADDED: old[ADDED], **every(step, new, start)} for step in SHARES.values()),
             )
         )
     )
 
 
-def every(step: int, new: dict[str, str], start: dict[str, str]) -> dict[str, str]:
-    """Return every n-th package of the start in its newer version. One that is no longer needed has none."""
-    return {package: new[package] for package in sorted(start.keys() & new.keys())[step - 1 :: step]}
-
-
-def apply(event: Event, locks: Locks, project: Path, prepare: Callable[[str, str], None]) -> dict[Path, str]:
-    """Make an event happen; return the text of the edited files as it was, to undo it.
-
-    Args:
-        prepare: writes what a variant installs from, given the lock and the baseline.
-    """
-    prepare(getattr(locks, event.lock), getattr(locks, event.baseline))
+def edit(event: Event, project: Path) -> dict[Path, str]:
+    """Edit the files that an event edits; return the text of each as it was, to undo it. Raises BenchmarkError."""
     before = {}
     for pattern in event.edits:
         path = next(iter(project.glob(pattern)), None)

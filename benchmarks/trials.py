@@ -1,7 +1,7 @@
 """Changes to our own image that were tried: measured like the variants, kept only when they win."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import variants
@@ -40,12 +40,14 @@ CHANGES: dict[Variant, Callable[[str], str]] = {
 }
 
 
-def prepare(variant: Variant, project: Path, lock: str, baseline: str, index_url: str) -> None:
+def prepare(
+    variant: Variant, project: Path, lock: str, baseline: str, index_url: str, sizes: Mapping[str, int]
+) -> None:
     """Write what a variant or a trial installs from. Raises BenchmarkError when a trial no longer fits the Dockerfile."""
     if variant not in TRIALS:
-        variants.prepare(variant, project, lock, baseline, index_url)
+        variants.prepare(variant, project, lock, baseline, index_url, sizes)
         return
-    variants.prepare(OURS, project, lock, baseline, index_url)
+    variants.prepare(OURS, project, lock, baseline, index_url, sizes)
     text = (project / OURS.dockerfile).read_text(encoding="utf-8")
     if change := CHANGES.get(variant):
         before, text = text, change(text)

@@ -4,13 +4,19 @@ All install the same lock from the same index, on the same base image, and run t
 A variant is a Dockerfile here; what it installs from is made of the lock by `prepare`.
 """
 
+import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from benchmarks.measure import run
 from benchmarks.variants.locks import pipfile, pipfile_lock, poetry_lock, poetry_project, split
 
 HERE = Path(__file__).resolve().parent
+UNKNOWN: Mapping[str, int] = MappingProxyType({})
 
 
 class Variant(NamedTuple):
@@ -28,9 +34,14 @@ class Variant(NamedTuple):
         """Its Dockerfile, relative to a prepared project."""
         return "Dockerfile" if self == OURS else f"{self.name}.Dockerfile"
 
+    @property
+    def cache_mode(self) -> str:
+        """How much of a build a registry cache holds: what its people recommend. Ours needs no more than its image."""
+        return "min" if self == OURS else "max"
+
 
 OURS = Variant(
-    "ours", "Baseline and delta (ours)", "Syncs to the baseline in one layer and to the lock in the next: this template."
+    "ours", "Layers (ours)", "Large packages in a layer each, a baseline, and what differs from there: this template."
 )  # fmt: skip
 VARIANTS: tuple[Variant, ...] = (
     Variant("copy-all", "Copy all", "Copies everything, then installs with pip: the first example of many tutorials."),
@@ -54,7 +65,9 @@ VARIANTS: tuple[Variant, ...] = (
 """From the simplest to ours."""
 
 
-def prepare(variant: Variant, project: Path, lock: str, baseline: str, index_url: str) -> None:
+def prepare(
+    variant: Variant, project: Path, lock: str, baseline: str, index_url: str, sizes: Mapping[str, int] = UNKNOWN
+) -> None:
     """Write the Dockerfile of a variant, and what it installs from, into a generated service.
 
     The same arguments give the same bytes. Several variants may share a project: what belongs to one does not
@@ -65,19 +78,37 @@ def prepare(variant: Variant, project: Path, lock: str, baseline: str, index_url
         baseline: an older one.
         index_url: the simple API, without a slash at its end. For Poetry, the page of every package that this
             process has not seen yet is read there.
+        sizes: bytes of wheels by pin, like "flask==3.1.3", for ours.
 
     Raises:
         BenchmarkError: the lock has a line that is no pin, or the index lacks one of its files.
     """
+    if variant == OURS:
+        for layer in (project / "requirements" / "layers").glob("*.lock"):
+            layer.unlink()
+        lay_out(project, "rebaseline", baseline, sizes)
+        lay_out(project, "compile", lock, sizes)
+        return
     files = sources(variant, lock, baseline, index_url)
-    if variant != OURS:
-        dockerfile, ignored = read(variant.dockerfile), read("dockerignore")
-        if "installers.txt" in dockerfile:
-            files["installers.txt"] = read("installers.txt")
-        own = "".join(f"!{name}\n" for name in files)
-        files |= {variant.dockerfile: dockerfile, f"{variant.dockerfile}.dockerignore": ignored + own}
+    dockerfile, ignored = read(variant.dockerfile), read("dockerignore")
+    if "installers.txt" in dockerfile:
+        files["installers.txt"] = read("installers.txt")
+    own = "".join(f"!{name}\n" for name in files)
+    files |= {variant.dockerfile: dockerfile, f"{variant.dockerfile}.dockerignore": ignored + own}
     for name, text in files.items():
         write(project / name, text)
+
+
+def lay_out(project: Path, action: str, lock: str, sizes: Mapping[str, int]) -> None:
+    """Give a generated service a lock, and let its own tools decide what is in which layer of the image.
+
+    Args:
+        action: of tools/lock.py, as people would run it for this lock. Nothing is resolved.
+    """
+    write(project / "requirements" / "prod.txt", lock)
+    write(project / "requirements" / "layers" / "sizes.json", json.dumps(dict(sizes)))
+    settings = {"LAYERCAKE_LOCK": "skip", "PYTHONDONTWRITEBYTECODE": "1"}
+    run(sys.executable, "tools/lock.py", action, cwd=project, env=settings)
 
 
 def sources(variant: Variant, lock: str, baseline: str, index_url: str) -> dict[str, str]:
@@ -91,7 +122,7 @@ def sources(variant: Variant, lock: str, baseline: str, index_url: str) -> dict[
             return {"poetry/pyproject.toml": project, "poetry/poetry.lock": locked}
         case "pipenv":
             return {"Pipfile": pipfile(lock, index_url), "Pipfile.lock": pipfile_lock(lock, index_url)}
-        case "pip-sync" | "ours":
+        case "pip-sync":
             return {"requirements/prod.txt": lock, "requirements/baseline.txt": baseline}
         case _:
             return {"requirements/prod.txt": lock}
