@@ -152,5 +152,5 @@ def rounds(folder: Path, index: Index, registry: Registry, engine: str) -> list[
 
 def packages_of(copy: Sequence[int], names: Sequence[str]) -> dict[str, int]:
     """Return the compressed bytes of each package, from the layers of an image with one copy of each."""
-    # Above them there are those of the baseline, which is empty, of what differs from there, and of the code.
-    return dict(zip(sorted(names), copy[-len(names) - 4 : -4], strict=True))
+    # Above them there are those of the baseline, which has folders only, and two of code; what differs is nothing.
+    return dict(zip(sorted(names), copy[-len(names) - 3 : -3], strict=True))

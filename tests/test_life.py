@@ -346,7 +346,7 @@ def test_the_document_tells_of_weeks_and_of_a_fleet_that_were_built(
     services = fleet.Services({"a": 900_000, "b": 10, "c": 10}, [(["a", "b"], ["a", "b", "c"]), (["b"], ["b"])])
     monkeypatch.setattr(life_report, "SERVICES", tmp_path / "services.json")
     (tmp_path / "services.json").write_text(json.dumps(services._asdict()), encoding="utf-8")
-    layers = [50_000_000, 3_000_000, 2_000_000, 1_000_000, 0, 0, 1000, 2000]  # base, a, b, c, nothing twice, code
+    layers = [50_000_000, 3_000_000, 2_000_000, 1_000_000, 0, 1000, 2000]  # base, a, b, c, no baseline, code
     one = Record("fleet", "containerd", "one-copy", "one-copy", 0, inputs="2", layers=layers)
     two = [replace(one, variant="ours", event=name, pushed=100_000, node=7, layers=layers) for name in "ab"]
     ships = life_report.fleet_of([one, *two])
