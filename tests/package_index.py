@@ -3,14 +3,14 @@
 import base64
 import contextlib
 import hashlib
-import io
 import json
 import threading
-import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pip._internal.models.index import PyPI
+
+from tests.wheels import Wheel
 
 USER, PASSWORD = "lodger", "hunter2-s3cret"
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -30,17 +30,8 @@ HEAVY = 400_000  # bytes in a wheel of layer-heavy
 
 def wheel(name: str, version: str, needs: tuple[str, ...]) -> tuple[str, bytes]:
     """Return the file name and the bytes of a wheel that holds its own description, and ballast if it is heavy."""
-    stem = f"{name.replace('-', '_')}-{version}"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    metadata += "".join(f"Requires-Dist: {need}\n" for need in needs)
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        tag = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        for file, text in (("METADATA", metadata), ("WHEEL", tag), ("RECORD", "")):
-            archive.writestr(zipfile.ZipInfo(f"{stem}.dist-info/{file}"), text)
-        if name == "layer-heavy":
-            archive.writestr(zipfile.ZipInfo("layer_heavy.txt"), b"x" * HEAVY)
-    return f"{stem}-py3-none-any.whl", data.getvalue()
+    made = Wheel(name, version, {"layer_heavy.txt": b"x" * HEAVY} if name == "layer-heavy" else {}, needs=needs)
+    return made.file, made.pack()
 
 
 WHEELS = dict(wheel(*package) for package in PACKAGES)
