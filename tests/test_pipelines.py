@@ -336,7 +336,7 @@ class TestOnAnEmptyEngine:
         with (branch.path / "requirements" / "prod.txt").open("a", encoding="utf-8") as lock:
             lock.write(pin)
         log = main.build(branch, change=2)
-        assert steps_that_ran(log) == {"tools 1/2", "packages 1/1"}  # no cache keeps what ends up in no image
+        assert steps_that_ran(log) - {"tools 1/2"} == {"packages 1/1"}  # no cache keeps uv, which ends up in no image
         assert re.findall(r"^#\d+ [\d.]+  \+ (\S+)==", log, re.MULTILINE) == [name]
         change_code(branch)
         assert steps_that_ran(main.build(branch, change=2, **UNREACHABLE)) == set()
