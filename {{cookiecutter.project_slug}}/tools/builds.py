@@ -207,7 +207,9 @@ def read_image(archive: tarfile.TarFile, build: Build) -> None:
     manifests = json.load(member(archive, "manifest.json"))
     image = next(manifest for manifest in manifests if build.tag in (manifest["RepoTags"] or []))
     config = json.load(member(archive, image["Config"]))
-    times = [entry["created"] for entry in config["history"] if not entry.get("empty_layer")]
+    # What COPY makes is found by what it copies: it may be of another build, and of another time.
+    layers = [entry for entry in config["history"] if not entry.get("empty_layer")]
+    times = ["" if entry.get("created_by", "").startswith("COPY ") else entry["created"] for entry in layers]
     build.layers = [Layer(*pair) for pair in zip(config["rootfs"]["diff_ids"], times, strict=True)]
     if not build.before:
         return  # an image of its own, base and all
