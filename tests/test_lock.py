@@ -370,7 +370,8 @@ def test_docker_compiles_when_the_right_python_is_not_here(docker_only: tuple[Pr
         found = (project.path / "requirements" / name).stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o640)
     Project(byhand).run("docker", "build", "--target", "lock", "--output", ".", ".")
-    assert requirements(Project(byhand)) == requirements(project)
+    for name in ("prod.txt", "dev.txt", "tools.txt"):  # the layers are left to `make lock`
+        assert (byhand / "requirements" / name).read_bytes() == (project.path / "requirements" / name).read_bytes()
     assert {path.stat().st_uid for path in (byhand / "requirements").iterdir()} == {os.getuid()}
 
     write(project, "prod.in", project.read("requirements/prod.in").replace("six\n", ""))

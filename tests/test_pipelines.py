@@ -81,10 +81,10 @@ def test_main_reads_nothing_of_a_branch_and_a_branch_writes_nothing_of_main(bake
     project = bake()
     main = definition(project, CACHE="main")
     assert main["cache-from"] == ["type=registry,ref=flask-service:cache-main"]
-    assert main["cache-to"] == ["type=registry,ref=flask-service:cache-main,mode=max,ignore-error=false"]
+    assert main["cache-to"] == ["type=registry,ref=flask-service:cache-main,mode=min,ignore-error=false"]
     branch = definition(project, CACHE="pr-7")
     assert branch["cache-from"] == [f"type=registry,ref=flask-service:cache-{name}" for name in ("main", "pr-7")]
-    assert branch["cache-to"] == ["type=registry,ref=flask-service:cache-pr-7,mode=max,ignore-error=true"]
+    assert branch["cache-to"] == ["type=registry,ref=flask-service:cache-pr-7,mode=min,ignore-error=true"]
 
 
 def definition(project: Project, **env: Any) -> dict[str, Any]:

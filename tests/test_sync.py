@@ -297,16 +297,18 @@ def output(*command: str | Path) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("first", ["jwt-1", "pyjwt-1"])
-def test_a_file_of_two_packages_is_that_of_the_one_whose_name_sorts_last(builder: Builder, first: str) -> None:
-    builder.sync((first,))
-    said = builder.sync(("jwt-1", "pyjwt-1"), (first,))
-    shared = builder.modules / "jwt" / "__init__.py"
-    assert shared.read_text(encoding="utf-8") == "whose = 'pyjwt'\n"
-    assert f"sync: jwt and pyjwt bring {shared}; it is that of pyjwt\n" in said
-    # Nobody is told of a file that is the same, and what is left is that of the one that stays.
-    builder.sync(("jwt-1",), ("jwt-1", "pyjwt-1"))
-    assert shared.read_text(encoding="utf-8") == "whose = 'jwt'\n"
+@pytest.mark.parametrize("first", [(), ("jwt-1",), ("pyjwt-1",)], ids=["none", "jwt", "pyjwt"])
+def test_a_file_of_two_packages_is_that_of_the_one_whose_name_sorts_last(builder: Builder, first: Lock) -> None:
+    both = ("jwt-1", "pyjwt-1")
+    builder.sync(first)
+    said = builder.sync(both, first)
+    contested, equal = builder.modules / "jwt" / "__init__.py", builder.modules / "jwt" / "keys.py"
+    assert contested.read_text(encoding="utf-8") == "whose = 'pyjwt'\n"
+    assert f"sync: jwt and pyjwt bring {contested}; it is that of pyjwt\n" in said
+    assert str(equal) not in said
+    assert equal.exists()
+    builder.sync(("jwt-1",), both)
+    assert contested.read_text(encoding="utf-8") == "whose = 'jwt'\n"
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["first versions", "last versions"])

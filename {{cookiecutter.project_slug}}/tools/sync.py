@@ -140,7 +140,7 @@ def sync(venv: Environment, have: dict[str, Pin], want: dict[str, Pin]) -> None:
     refuse_clashes(owners)
     brought = {path for path, names in owners.items() if not names.keys().isdisjoint(new)}
     shared = {path: names for path, names in owners.items() if len(names) > 1 and not is_bytecode(path)}
-    unsettled |= brought & shared.keys()
+    unsettled |= {path for path in brought & shared.keys() if len(set(shared[path].values())) > 1}
     for path, names in shared.items():  # of two layers: the upper may hide what wins, or not have its own bytecode
         if names[max(names)] != digest_of(path) or is_stale(venv.bytecode(path), path):
             unsettled.add(path)
