@@ -137,7 +137,7 @@ def test_a_large_package_touches_no_other_layer(bake: Bake) -> None:
             docker("run", "--rm", after, "python", "-c", f"import {name}, pydantic")
             old, new = layers(before), layers(after)
             assert set(old[:-4]) - set(new) == {old[-5 - sorted(LARGE, reverse=True).index("pydantic")]}
-            assert len(set(new) - set(old)) == 2  # its own, and the baseline that has pydantic now
+            assert len(set(new[:-2]) - set(old)) == 2  # its own, and the baseline that has pydantic now
 
 
 LARGE = ("flask-swagger-ui", "googleapis-common-protos", "protobuf", "pydantic", "pydantic-core")
@@ -171,7 +171,7 @@ def test_a_system_package_installs_no_python_package_anew(bake: Bake) -> None:
             secrets += ["--secret", f"id={name},src={project.path.parent / name}"]
         with built(project, *secrets) as after:
             assert docker("run", "--rm", after, "cat", "/etc/a-system-package")
-            assert len(set(layers(after)) - set(layers(before))) == 1
+            assert len(set(layers(after)[:-2]) - set(layers(before))) == 1  # code has the dates of its files
             docker("run", "--rm", after, "python", "-c", "import flask, pydantic")
 
 

@@ -388,6 +388,15 @@ def test_the_umask_decides_nothing(builder: Builder, shelf: Shelf, tmp_path: Pat
     assert differences(cold, tree(builder.venv)) == []
 
 
+def test_the_date_and_place_of_a_wheel_decide_nothing(builder: Builder, tmp_path: Path) -> None:
+    want = ("jwt-1", "letters-1")
+    cold = builder.cold(want)
+    shutil.copytree(builder.shelf.path, tmp_path / "elsewhere", copy_function=shutil.copy)
+    builder.shelf = Shelf(tmp_path / "elsewhere")
+    builder.sync(want)
+    assert differences(cold, tree(builder.venv)) == []
+
+
 # Bytecode
 
 
