@@ -24,6 +24,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what takes long first, so that no processor waits for the last test."""
+    items.sort(key=lambda item: (not item.get_closest_marker("slow"), not item.get_closest_marker("docker")))
+
+
 @pytest.fixture(autouse=True)
 def no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render without compiling the locks, unless a test says otherwise; ignore the person's own settings."""

@@ -43,7 +43,7 @@ TYPED = {
     "error_tracking": "sentry",
 }
 
-LARGE = {"flask-swagger-ui", "googleapis-common-protos", "protobuf", "pydantic", "pydantic-core"}
+LARGE = {"flask-swagger-ui", "pydantic-core"}
 """What a service with the default answers has in layers of their own."""
 
 

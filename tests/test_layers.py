@@ -15,7 +15,8 @@ from tests.wheels import Wheel
 
 layers: Any = module(SCAFFOLD / "tools" / "layers.py")
 DOCKERFILE = (SCAFFOLD / "Dockerfile").read_text(encoding="utf-8")
-SIZES = layers.Sizes({"large==1": 300_000, "middle==1": 299_999, "smaller==1": 150_000, "small==1": 149_999})
+LARGE = layers.LARGE
+SIZES = layers.Sizes({"large==1": LARGE, "middle==1": LARGE - 1, "smaller==1": LARGE // 2, "small==1": LARGE // 2 - 1})
 EMPTY = layers.Layers({}, {})
 
 
@@ -54,7 +55,7 @@ def test_a_package_is_large_from_the_threshold_on_and_stays_so_down_to_half_of_i
 def test_between_two_baselines_only_what_is_new_is_judged_by_its_size() -> None:
     before = layers.Layers(locked("tiny", "large"), locked("small"))
     assert planned("tiny", "large", "small", before=before) == ({"tiny", "large"}, {"small"})
-    new = layers.Sizes({"large==1": 300_000, "new==1": 300_000})
+    new = layers.Sizes({"large==1": LARGE, "new==1": LARGE})
     assert planned("tiny", "large", "small", "new", "other", before=before, sizes=new) == (
         {"tiny", "large"},
         {"small", "new"},
@@ -79,7 +80,7 @@ def test_people_have_the_last_word(rebaseline: bool) -> None:
 
 def test_no_more_than_most_packages_have_a_layer_the_largest_first() -> None:
     names = [f"p{n}" for n in range(layers.MOST + 2)]
-    sizes = layers.Sizes({f"{name}==1": 300_000 + n for n, name in enumerate(names)})
+    sizes = layers.Sizes({f"{name}==1": LARGE + n for n, name in enumerate(names)})
     assert planned(*names, sizes=sizes, rebaseline=True) == ({"p0", "p1"}, set(names[2:]))
 
 

@@ -143,7 +143,11 @@ def test_when_one_file_cannot_be_replaced_or_removed_none_is(bake: Bake, name: s
     target = project.path / name
     target.write_text("old==1\n", encoding="utf-8")
     before = requirements(project)
-    texts = {"requirements/prod.txt": "new==1\n", tool.own_lock("new"): "new==1\n", tool.own_lock("pydantic"): None}
+    texts = {
+        "requirements/prod.txt": "new==1\n",
+        tool.own_lock("new"): "new==1\n",
+        tool.own_lock("pydantic-core"): None,
+    }
     texts[name] = text
     with mounted(target, "--bind", str(target)), pytest.raises(OSError, match="busy"):  # nothing can be renamed onto it
         tool.publish(texts)

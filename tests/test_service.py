@@ -22,6 +22,8 @@ CHECKS = (
 )
 
 CASES = pairwise(FACTORS)
+WITH_JOBS = {case["python_version"]: case for case in CASES if case["background_jobs"] != "none"}
+"""For each Python, the service that runs the tests of real workers: they take a minute."""
 
 
 def mark(case: Case) -> list[pytest.MarkDecorator]:
@@ -60,9 +62,13 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
             shared / "-".join(["service", python, case["database"], case["background_jobs"], case["error_tracking"]]),
             install,
         )
+        options = "" if WITH_JOBS.get(python) == case else "--ignore=tests/test_jobs.py"
         for tool, *arguments in CHECKS:
             cache = str(shared / f"mypy-{python}")
-            project.run(venv / "bin" / "python", "-m", tool, *arguments, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true")
+            command = ["-m", tool, *arguments]
+            project.run(
+                venv / "bin" / "python", *command, PYTEST_ADDOPTS=options, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true"
+            )
     elif has_image(python):
         tag = f"generate-service-{'-'.join(case.values()).lower()}-{os.getpid()}"
         project.run("docker", "build", "--quiet", "--target", "test", "--tag", tag, ".")

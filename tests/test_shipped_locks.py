@@ -135,7 +135,7 @@ def test_rendered_locks_are_whole_and_hashed(bake: Bake, python: str, database: 
     tool = module(project.path / "tools" / "lock.py")
     layers = tool.read_layers(strict=True)
     assert layers.everything == tool.parse(project.read("requirements/prod.txt"), "prod.txt")
-    assert {"pydantic", "pydantic-core"} <= layers.own.keys()
+    assert "pydantic-core" in layers.own
     assert "make lock" in project.read("requirements/prod.txt").split("annotated")[0]
     assert f"pip-compile with Python {python}" in project.read("requirements/prod.txt")
 

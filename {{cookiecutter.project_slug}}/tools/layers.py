@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pins import LockError, Pin, parse, render
 
-LARGE = 300_000  # bytes of a wheel, from which on a package has a layer of its own; it keeps it down to half of that
+LARGE = 500_000  # bytes of a wheel, from which on a package has a layer of its own; it keeps it down to half of that
 SHARE = 0.5  # of the bytes of the packages without one: when more than that has changed, a new baseline pays
 MOST = 40  # layers of single packages; an image can have 127 in all
 
