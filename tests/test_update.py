@@ -86,7 +86,7 @@ def test_layers_of_the_template_do_not_stay_in_a_project_after_the_next_lock(
     git(project.path, "commit", "-qm", "our service")
     sizes = template.path / "locks" / "sizes.json"
     known = json.loads(sizes.read_text(encoding="utf-8"))
-    large = {name: 400_000 if name.startswith("flask==") else size for name, size in known.items()}
+    large = {name: 1_000_000 if name.startswith("flask==") else size for name, size in known.items()}
     sizes.write_text(json.dumps(large), encoding="utf-8")
     template.commit("version 2, in which flask is large")
 
