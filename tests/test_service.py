@@ -22,8 +22,13 @@ CHECKS = (
 )
 
 CASES = pairwise(FACTORS)
-WITH_JOBS = {case["python_version"]: case for case in CASES if case["background_jobs"] != "none"}
-"""For each Python, the service that runs the tests of real workers: they take a minute."""
+JOBS = {
+    case["python_version"]: case
+    for case in CASES
+    if case["background_jobs"] != "none" and interpreter(case["python_version"])
+}
+WITH_JOBS = [JOBS[python] for python in (min(JOBS), max(JOBS))]
+"""Those that run the tests of real workers, which take a minute: with the oldest Python of this machine, and the newest."""
 
 
 def mark(case: Case) -> list[pytest.MarkDecorator]:
@@ -62,7 +67,7 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
             shared / "-".join(["service", python, case["database"], case["background_jobs"], case["error_tracking"]]),
             install,
         )
-        options = "" if WITH_JOBS.get(python) == case else "--ignore=tests/test_jobs.py"
+        options = "" if case in WITH_JOBS else "--ignore=tests/test_jobs.py"
         for tool, *arguments in CHECKS:
             cache = str(shared / f"mypy-{python}")
             command = ["-m", tool, *arguments]
