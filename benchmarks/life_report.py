@@ -136,7 +136,7 @@ class Fleet:
     def layouts(self) -> Iterator[Sequence[str]]:
         """Yield a table of what other layouts would store, by calculation from the layers of single packages."""
         yield ("A layer of its own from", "Baseline", "MB stored", "of one copy", "Layers of packages at most")
-        for least in (life.LAYERS.LARGE, *fleet.THRESHOLDS):
+        for least in sorted({life.LAYERS.LARGE, *fleet.THRESHOLDS}, reverse=True):
             for shared in (False, True):
                 layers = self.services.layers(least, shared=shared)
                 size = sum(self.packages[name] for one in frozenset().union(*layers) for name in one)

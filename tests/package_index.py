@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pip._internal.models.index import PyPI
 
+from tests.locking import module
+from tests.support import SCAFFOLD
 from tests.wheels import Wheel
 
 USER, PASSWORD = "lodger", "hunter2-s3cret"
@@ -25,7 +27,7 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-heavy", "5.0", ()),
     ("layer-heavy", "5.1", ()),
 )
-HEAVY = 1_000_000  # bytes in a wheel of layer-heavy: large
+HEAVY: int = module(SCAFFOLD / "tools" / "layers.py").LARGE  # bytes in a wheel of layer-heavy
 
 
 def wheel(name: str, version: str, needs: tuple[str, ...]) -> tuple[str, bytes]:

@@ -23,6 +23,8 @@ ANSWERS: dict[str, str | list[str]] = {
     if not name.startswith("_")
 }
 CHOICES: dict[str, list[str]] = {name: values for name, values in ANSWERS.items() if isinstance(values, list)}
+LARGE = {"flask-swagger-ui", "pydantic-core"}
+"""What a service with the default answers has in layers of their own."""
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"  # the Python that runs the tests
 
 # Free text that breaks what does not quote. It obeys every rule of the answers.

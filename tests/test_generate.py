@@ -16,6 +16,7 @@ from tests.support import (
     ANSWERS,
     CHOICES,
     HERE,
+    LARGE,
     NASTY,
     ROOT,
     Person,
@@ -42,9 +43,6 @@ TYPED = {
     "background_jobs": "celery",
     "error_tracking": "sentry",
 }
-
-LARGE = {"flask-swagger-ui", "pydantic-core"}
-"""What a service with the default answers has in layers of their own."""
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ CASES = pairwise(FACTORS)
 JOBS = {
     case["python_version"]: case
     for case in CASES
-    if case["background_jobs"] != "none" and interpreter(case["python_version"])
+    if case["background_jobs"] == "celery" and interpreter(case["python_version"])
 }
 WITH_JOBS = [JOBS[python] for python in (min(JOBS), max(JOBS))]
 """Those that run the tests of real workers, which take a minute: with the oldest Python of this machine, and the newest."""
@@ -68,12 +68,10 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
             install,
         )
         options = "" if case in WITH_JOBS else "--ignore=tests/test_jobs.py"
+        cache = str(shared / f"mypy-{python}")
+        run = venv / "bin" / "python"
         for tool, *arguments in CHECKS:
-            cache = str(shared / f"mypy-{python}")
-            command = ["-m", tool, *arguments]
-            project.run(
-                venv / "bin" / "python", *command, PYTEST_ADDOPTS=options, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true"
-            )
+            project.run(run, "-m", tool, *arguments, PYTEST_ADDOPTS=options, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true")
     elif has_image(python):
         tag = f"generate-service-{'-'.join(case.values()).lower()}-{os.getpid()}"
         project.run("docker", "build", "--quiet", "--target", "test", "--tag", tag, ".")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.locking import lock
+from tests.package_index import HEAVY
 from tests.support import HERE, NASTY, SCAFFOLD, Person, Project, Template, contents, git, tool
 
 NEW_FILTER = """
@@ -86,7 +87,7 @@ def test_layers_of_the_template_do_not_stay_in_a_project_after_the_next_lock(
     git(project.path, "commit", "-qm", "our service")
     sizes = template.path / "locks" / "sizes.json"
     known = json.loads(sizes.read_text(encoding="utf-8"))
-    large = {name: 1_000_000 if name.startswith("flask==") else size for name, size in known.items()}
+    large = {name: HEAVY if name.startswith("flask==") else size for name, size in known.items()}
     sizes.write_text(json.dumps(large), encoding="utf-8")
     template.commit("version 2, in which flask is large")
 
