@@ -124,7 +124,7 @@ class OneCopy(Fleet):
         project, pins = self.shop.project, PINS.parse(self.lock(event), "the lock")
         for name, pin in pins.items():
             write(project / "requirements" / "layers" / f"{name}.lock", PINS.render([pin]))
-        write(project / "requirements" / "layers" / "baseline.lock", LAYERS.write_baseline({}))
+        write(project / "requirements" / "layers" / "baseline.lock", LAYERS.write_shared({}))
         dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
         write(project / ONE_COPY.dockerfile, LAYERS.in_dockerfile(dockerfile, pins))
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks"
+REQUIREMENTS = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 TOOLS = ROOT / "{{cookiecutter.project_slug}}" / "tools"
 UNSAFE = ("distribute", "pip", "setuptools")  # pip-compile lists these last
 HEADER = """\
@@ -186,9 +187,17 @@ def native_lock(manager: str) -> str:
     return NATIVE_LOCKS[manager]
 
 
-def baseline(lock: str) -> str:
-    """Return a lock as the baseline of a project has it; its own tools take the large packages out."""
-    return str(project_tool("layers").write_baseline(project_tool("pins").parse(lock, "the shipped lock")))
+def of_every_service(requirements: str) -> str:
+    """Return the lines of the template's own requirements.in that depend on no answer."""
+    return re.sub(r"\n{%-? if [\s\S]*?{%-? endif %}", "", requirements)
+
+
+def baseline(python: str) -> str:
+    """Return the baseline of every project with that Python; its own tools take the large packages out."""
+    asked = of_every_service((REQUIREMENTS / "prod.in").read_text(encoding="utf-8"))
+    shipped = read_shipped(python)
+    pins = "".join(block(shipped[name]) for name in sorted(closure(shipped, names_in(asked))))
+    return str(project_tool("layers").write_shared(project_tool("pins").parse(pins, "the shipped lock")))
 
 
 def sizes(lock: str) -> str:

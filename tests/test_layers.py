@@ -17,7 +17,7 @@ layers: Any = module(SCAFFOLD / "tools" / "layers.py")
 DOCKERFILE = (SCAFFOLD / "Dockerfile").read_text(encoding="utf-8")
 LARGE = layers.LARGE
 SIZES = layers.Sizes({"large==1": LARGE, "middle==1": LARGE - 1, "smaller==1": LARGE // 2, "small==1": LARGE // 2 - 1})
-EMPTY = layers.Layers({}, {})
+EMPTY = layers.Layers({}, {}, {})
 
 
 def locked(*names: str) -> dict[str, Any]:
@@ -34,10 +34,10 @@ def planned(
     always: str = "",
     never: str = "",
 ) -> tuple[set[str], set[str]]:
-    """Return what is in the baseline and what has a layer of its own, in the plan for a lock of these packages."""
+    """Return what shares a layer and what has one of its own, in the plan for a lock of these packages."""
     wishes = layers.Wishes(frozenset(always.split()), frozenset(never.split()))
-    plan = layers.plan(locked(*names), before, sizes, wishes, rebaseline=rebaseline)
-    return set(plan.baseline), set(plan.own)
+    plan = layers.plan(locked(*names), before, sizes, wishes, layers.SHARED if rebaseline else ())
+    return {*plan.baseline, *plan.service}, set(plan.own)
 
 
 # Which package is where
@@ -45,7 +45,7 @@ def planned(
 
 def test_a_package_is_large_from_the_threshold_on_and_stays_so_down_to_half_of_it() -> None:
     assert planned("large", "middle", rebaseline=True) == ({"middle"}, {"large"})
-    was_large = layers.Layers({}, locked("middle", "smaller", "small"))
+    was_large = EMPTY._replace(own=locked("middle", "smaller", "small"))
     assert planned("middle", "smaller", "small", before=was_large, rebaseline=True) == (
         {"small"},
         {"middle", "smaller"},
@@ -53,26 +53,39 @@ def test_a_package_is_large_from_the_threshold_on_and_stays_so_down_to_half_of_i
 
 
 def test_between_two_baselines_only_what_is_new_is_judged_by_its_size() -> None:
-    before = layers.Layers(locked("tiny", "large"), locked("small"))
-    assert planned("tiny", "large", "small", before=before) == ({"tiny", "large"}, {"small"})
-    new = layers.Sizes({"large==1": LARGE, "new==1": LARGE})
-    assert planned("tiny", "large", "small", "new", "other", before=before, sizes=new) == (
+    before = layers.Layers(locked("tiny", "large"), {}, locked("smaller"))
+    assert planned("tiny", "large", "smaller", before=before) == ({"tiny", "large"}, {"smaller"})
+    new = layers.Sizes({"large==1": LARGE, "new==1": LARGE, "smaller==1": LARGE // 2})
+    assert planned("tiny", "large", "smaller", "new", "other", before=before, sizes=new) == (
         {"tiny", "large"},
-        {"small", "new"},
+        {"smaller", "new"},
     )
 
 
 def test_the_baseline_keeps_its_versions_and_what_was_removed_until_it_is_taken_anew() -> None:
-    before = layers.Layers(locked("tiny", "gone"), locked("large", "away"))
-    plan = layers.plan(locked("tiny==2", "large==2"), before, SIZES, layers.Wishes(), rebaseline=False)
-    assert plan == layers.Layers(locked("gone", "tiny"), locked("large==2"))
-    plan = layers.plan(locked("tiny==2", "large==2"), before, SIZES, layers.Wishes(), rebaseline=True)
-    assert plan == layers.Layers(locked("tiny==2"), locked("large==2"))
+    before = layers.Layers(locked("tiny", "gone"), locked("ours", "lost"), locked("large", "away"))
+    now = locked("tiny==2", "ours==2", "large==2", "new")
+    large = locked("large==2")
+
+    def after(*renew: str) -> Any:
+        return layers.plan(now, before, SIZES, layers.Wishes(), renew)
+
+    assert after() == layers.Layers(locked("gone", "tiny"), locked("lost", "ours"), large)
+    assert after("baseline") == layers.Layers(locked("tiny==2"), locked("lost", "ours"), large)
+    assert after("service") == layers.Layers(locked("gone", "tiny"), locked("new", "ours==2"), large)
+    assert after("baseline", "service") == layers.Layers(locked("tiny==2"), locked("new", "ours==2"), large)
+
+
+def test_a_first_baseline_has_all_and_later_ones_what_the_first_had() -> None:
+    first = layers.plan(locked("a", "b", "large"), EMPTY, SIZES, layers.Wishes(), layers.SHARED)
+    assert first == layers.Layers(locked("a", "b"), {}, locked("large"))
+    second = layers.plan(locked("a==2", "c"), first, SIZES, layers.Wishes(), layers.SHARED)
+    assert second == layers.Layers(locked("a==2"), locked("c"), {})
 
 
 @pytest.mark.parametrize("rebaseline", [False, True])
 def test_people_have_the_last_word(rebaseline: bool) -> None:
-    before = layers.Layers(locked("tiny"), locked("large"))
+    before = layers.Layers(locked("tiny"), {}, locked("large"))
     names = ("tiny", "large", "middle")
     found = planned(*names, before=before, rebaseline=rebaseline, always="tiny middle", never="large")
     assert found == ({"large"} if rebaseline else set(), {"tiny", "middle"})
@@ -84,9 +97,10 @@ def test_no_more_than_most_packages_have_a_layer_the_largest_first() -> None:
     assert planned(*names, sizes=sizes, rebaseline=True) == ({"p0", "p1"}, set(names[2:]))
 
 
-def test_a_package_with_the_name_of_the_baseline_is_in_it() -> None:
-    sizes = layers.Sizes({"baseline==1": 10**9})
-    assert planned("baseline", sizes=sizes, rebaseline=True, always="baseline") == ({"baseline"}, set())
+@pytest.mark.parametrize("name", layers.SHARED)
+def test_a_package_with_the_name_of_a_shared_layer_has_none_of_its_own(name: str) -> None:
+    sizes = layers.Sizes({f"{name}==1": 10**9})
+    assert planned(name, sizes=sizes, rebaseline=True, always=name) == ({name}, set())
 
 
 # Sizes
@@ -105,21 +119,33 @@ def test_a_size_is_that_of_the_version_else_of_another_else_nothing() -> None:
 
 def test_the_share_that_has_changed_is_one_of_bytes_of_what_shares_the_layer() -> None:
     sizes = layers.Sizes({"a==1": 10, "a==2": 30, "b==1": 60, "c==1": 10, "own==1": 10**6, "own==2": 10**6})
-    now = layers.Layers(locked("a", "b", "gone"), locked("own"))
+    now = layers.Layers(locked("a", "b", "gone"), {}, locked("own"))
     assert layers.share_changed(locked("a", "b", "own==2"), now, sizes) == 0
     assert layers.share_changed(locked("a==2", "b", "c", "own"), now, sizes) == 0.4
-    assert layers.share_changed(locked("a", "b", "own"), layers.Layers(locked("a"), {}), layers.Sizes({})) == 0
+    assert layers.share_changed(locked("a", "b", "own"), EMPTY._replace(baseline=locked("a")), layers.Sizes({})) == 0
     assert layers.share_changed({}, now, sizes) == 0
+
+
+def test_each_shared_layer_is_judged_by_its_own_packages() -> None:
+    sizes = layers.Sizes(dict.fromkeys(["a==1", "a==2", "b==1", "ours==1", "ours==2", "new==1"], 10))
+    now = layers.Layers(locked("a", "b"), locked("ours"), {})
+    assert layers.overgrown(locked("a", "b", "ours"), now, sizes) == []
+    assert layers.overgrown(locked("a==2", "b", "ours"), now, sizes) == ["baseline"]
+    assert layers.overgrown(locked("a", "b", "ours", "new"), now, sizes) == ["service"]
+    assert layers.overgrown(locked("a==2", "b", "ours==2"), now, sizes) == ["baseline", "service"]
+    services = [now, now._replace(service=locked("other")), now._replace(service={})]
+    locks = [locked("a==2", "b", *service) for service in (["ours"], ["other"], [])]
+    assert all("baseline" in layers.overgrown(*pair, sizes) for pair in zip(locks, services, strict=True))
 
 
 # The file of the baseline
 
 
 def test_the_baseline_is_read_as_it_was_written() -> None:
-    text = layers.write_baseline(locked("b", "a"))
-    assert layers.read_baseline(text, "baseline.lock") == locked("a", "b")
-    assert layers.write_baseline(locked("a", "b")) == text
-    assert layers.read_baseline(layers.write_baseline({}), "baseline.lock") == {}
+    text = layers.write_shared(locked("b", "a"))
+    assert layers.read_shared(text, "baseline.lock") == locked("a", "b")
+    assert layers.write_shared(locked("a", "b")) == text
+    assert layers.read_shared(layers.write_shared({}), "baseline.lock") == {}
 
 
 @pytest.mark.parametrize(
@@ -135,9 +161,9 @@ def test_the_baseline_is_read_as_it_was_written() -> None:
     ids=["emptied", "version", "hash", "cut", "head", "added"],
 )
 def test_a_baseline_that_was_edited_is_refused(change: Callable[[str], str]) -> None:
-    text = change(layers.write_baseline(locked("a", "b")))
+    text = change(layers.write_shared(locked("a", "b")))
     with pytest.raises(layers.LockError, match=r"^baseline\.lock was edited or cut; run `make rebaseline`$"):
-        layers.read_baseline(text, "baseline.lock")
+        layers.read_shared(text, "baseline.lock")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +216,16 @@ def test_a_layer_that_changed_moves_to_the_top_and_the_others_keep_their_places(
     assert order(text) == ["scipy", "torch", "numpy"]
     assert layers.in_dockerfile(text, ["numpy", "scipy", "torch"]) == text
     assert order(layers.in_dockerfile(text, ["numpy", "pandas", "torch"])) == ["torch", "numpy", "pandas"]
+
+
+def test_what_only_this_service_has_lies_on_the_baseline() -> None:
+    text = layers.in_dockerfile(DOCKERFILE, ["service", "torch"])
+    own = text[text.index(layers.BEGIN) : text.index(layers.END)]
+    assert re.findall(r"^FROM base AS (\S+)$", own, re.MULTILINE) == ["package-torch", "service"]
+    assert re.findall(r"--from=(\S+) /layer/ /$", own, re.MULTILINE) == ["package-torch", "baseline", "service"]
+    assert own.count("source=/layers/service.lock,target=/tmp/service.lock") == 1
+    assert layers.in_dockerfile(text, ["torch", "service"], {"torch"}) == text
+    assert layers.in_dockerfile(text, []) == DOCKERFILE
 
 
 def test_without_large_packages_the_dockerfile_is_byte_for_byte_what_it_was() -> None:
@@ -282,7 +318,7 @@ def test_wishes_stand_in_pyproject(bake: Bake, table: str, reason: str) -> None:
 
 def own(project: Project) -> set[str]:
     """Return the packages that have a lock of their own, and lines in the Dockerfile."""
-    found = {path.stem for path in (project.path / "requirements" / "layers").glob("*.lock")} - {"baseline"}
+    found = {path.stem for path in (project.path / "requirements" / "layers").glob("*.lock")} - {*layers.SHARED}
     assert set(re.findall(r"--from=package-(\S+) ", project.read("Dockerfile"))) == found
     return found
 
@@ -336,7 +372,7 @@ def test_without_sizes_one_line_says_so_and_the_package_has_no_layer(
     assert [line for line in result.stdout.splitlines() if line.startswith(f"lock: {words}")], result.stdout
     assert changed(before, requirements(small)) == {"prod.in", "prod.txt"}
     lock(small, "rebaseline", UV_DEFAULT_INDEX=url, UV_HTTP_RETRIES="0")
-    assert pins(small, "layers/baseline.lock") == pins(small)
+    assert pins(small, "layers/baseline.lock") | pins(small, "layers/service.lock") == pins(small)
     assert own(small) == set()
 
 
@@ -391,7 +427,7 @@ def test_check_names_the_command_for_layers_that_are_not_as_they_were_written(sm
     write(small, "../Dockerfile", dockerfile)
     assert complaint("layers/baseline.lock", "", "rebaseline") == edited
     assert complaint("layers/baseline.lock", text.replace("beta==2.0", "beta==1.0"), "rebaseline") == edited
-    newer = baseline.write_baseline(baseline.parse(text.replace("beta==2.0", "beta==2.1"), "baseline.lock"))
+    newer = baseline.write_shared(baseline.parse(text.replace("beta==2.0", "beta==2.1"), "baseline.lock"))
     assert complaint("layers/baseline.lock", newer, "rebaseline") == (
         "lock: requirements/layers/baseline.lock has a newer layer-beta than requirements/prod.txt"
     )

@@ -91,9 +91,13 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     version = builder.build("version changed", {}, *new_values(arguments), before=first) if arguments else None
     added = builder.build("one package added", {lock.PROD: fresh(prod + pin)}, before=first)
     large = min(before.own, default="")
-    bumped = builder.build("one large package", edited(builder, lock.own_lock(large)), before=first) if large else None
-    shared = {name: known for name, known in parse(prod + pin, lock.PROD).items() if name not in before.own}
-    locks = {lock.PROD: fresh(prod + pin), lock.BASELINE: fresh(layers.write_baseline(shared))}
+    own = edited(builder, lock.LAYERS.format(large))
+    bumped = builder.build("one large package", own, before=first) if large else None
+    known = parse(prod + pin, lock.PROD)
+    service = {name: known[name] for name in before.service if name in known}
+    baseline = {name: known[name] for name in known if name not in (*before.own, *service)}
+    locks = {lock.PROD: fresh(prod + pin), lock.BASELINE: fresh(layers.write_shared(baseline))}
+    locks |= {lock.SERVICE: fresh(layers.write_shared(service))} if before.service else {}
     rebaselined = builder.build("new baseline", locks, before=first)
     # The package that was added before is one that nothing in the project can need.
     removed = builder.build("one package removed", locks | {lock.PROD: fresh(prod)}, before=rebaselined)
@@ -113,7 +117,7 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     reasons += judge_installed(removed, set())
     reasons += judge_downloads(rebaselined)
     if (changed := lock.share_changed()) > layers.SHARE:
-        grown = f"baseline: {changed:.0%} of what shares a layer has changed since, and is made anew with every change"
+        grown = f"baseline: {changed:.0%} of what shares layers has changed since, and is made anew with every change"
         reasons.append(f"{grown}. Run `make rebaseline`.")
     builds = [first, nothing, code, settings, readme, version, added, bumped, removed, rebaselined, based]
     return [build for build in builds if build], reasons

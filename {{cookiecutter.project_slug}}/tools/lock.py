@@ -2,7 +2,7 @@
 
     python tools/lock.py compile      prod.txt and dev.txt, keeping the pins they have (make lock)
     python tools/lock.py upgrade      the same and tools.txt, with the newest versions (make upgrade)
-    python tools/lock.py rebaseline   layers/baseline.lock, what shares a layer of the image (make rebaseline)
+    python tools/lock.py rebaseline   the layers of the image that packages share, from the locks (make rebaseline)
     python tools/lock.py check        fail when a lock is not what the service asks for (make lock-check)
 
 With the locks go the layers of the image: layers/ says what is in which, and the Dockerfile has a step for each.
@@ -31,7 +31,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 CACHE = PROJECT / ".cache"
 PROD = "requirements/prod.txt"
-BASELINE = "requirements/layers/baseline.lock"
+LAYERS = "requirements/layers/{}.lock"
+BASELINE, SERVICE = map(LAYERS.format, layers.SHARED)
 SIZES = "requirements/layers/sizes.json"
 LEFT = {"lock-*": 1, "cache-check-*": 1, "tools-*": 30}  # what runs leave in .cache, and the days after which it goes
 
@@ -140,43 +141,47 @@ def make_layers(prod: str, actions: list[str], *, ask: bool) -> dict[str, str | 
     if not (PROJECT / "Dockerfile").exists():  # in Docker, which only compiles
         return {}
     lock, sizes = parse(prod, PROD), Sizes(json.loads(current(SIZES) or "{}"))
-    anew = "rebaseline" in actions or not (PROJECT / BASELINE).exists()
-    baseline = {} if anew else layers.read_baseline(current(BASELINE), BASELINE)
-    before = Layers(baseline, {path.stem: lock[path.stem] for path in own_locks() if path.stem in lock})
+    renew = {*layers.SHARED} if "rebaseline" in actions or not (PROJECT / BASELINE).exists() else set()
+    own = {name: lock[name] for name in own_layers() if name in lock}
+    if renew:  # from what there was only the names are needed
+        named = layers.names_in(current(BASELINE))
+        before = Layers({name: pin for name, pin in lock.items() if name in named}, {}, own)
+    else:
+        before = Layers(*shared_layers(), own)
     missing = sizes.missing(lock.values())
     if ask and any("upgrade" in actions or not sizes.of(pin) for pin in missing):
         sizes = Sizes({**sizes.known, **ask_for_sizes(missing)})
-    anew = anew or bool(layers.newer(lock, baseline))
-    anew = anew or ("upgrade" in actions and layers.share_changed(lock, before, sizes) > layers.SHARE)
-    after = layers.plan(lock, before, sizes, read_wishes(), rebaseline=anew)
-    texts: dict[str, str | None] = {own_lock(path.stem): None for path in own_locks()}
-    texts |= {own_lock(name): render([pin]) for name, pin in after.own.items()}
-    texts[BASELINE] = layers.write_baseline(after.baseline)
-    texts[SIZES] = json.dumps(sizes.kept({**after.baseline, **lock}.values()), indent=2, sort_keys=True) + "\n"
-    changed = {name for name in after.own if texts[own_lock(name)] != current(own_lock(name))}
-    texts["Dockerfile"] = layers.in_dockerfile(current("Dockerfile"), after.own, changed)
+    renew |= {layer for layer in layers.SHARED if layers.newer(lock, getattr(before, layer))}
+    renew |= {*layers.overgrown(lock, before, sizes)} if "upgrade" in actions else set()
+    after = layers.plan(lock, before, sizes, read_wishes(), renew)
+    texts: dict[str, str | None] = {LAYERS.format(name): None for name in (*own_layers(), layers.SERVICE)}
+    texts |= {LAYERS.format(name): render([pin]) for name, pin in after.own.items()}
+    texts[BASELINE] = layers.write_shared(after.baseline)
+    if after.service:
+        texts[SERVICE] = layers.write_shared(after.service)
+    texts[SIZES] = json.dumps(sizes.kept({**after.everything, **lock}.values()), indent=2, sort_keys=True) + "\n"
+    changed = {name for name in after.own if texts[LAYERS.format(name)] != current(LAYERS.format(name))}
+    texts["Dockerfile"] = layers.in_dockerfile(current("Dockerfile"), after.beside_baseline, changed)
     return texts
 
 
-def read_layers(*, strict: bool = False) -> Layers:
-    """Return what is in which layer now. Raises LockError when a lock is broken, and if strict, when one was edited."""
-    own: dict[str, Pin] = {}
-    for path in own_locks():
-        pins = parse(path.read_text(encoding="utf-8"), own_lock(path.stem))
-        if strict and list(pins) != [path.stem]:
-            raise LockError(f"{own_lock(path.stem)} does not pin {path.stem}, and nothing else; run `make lock`")
-        own |= pins
-    return Layers((layers.read_baseline if strict else parse)(current(BASELINE), BASELINE), own)
+def read_layers() -> Layers:
+    """Return what is in which layer now."""
+    own = (parse(current(LAYERS.format(name)), LAYERS.format(name)) for name in own_layers())
+    return Layers(*shared_layers(parse), {name: pin for pins in own for name, pin in pins.items()})
 
 
-def own_locks() -> list[Path]:
-    """Return the locks of the layers that hold one package."""
-    return sorted(path for path in (PROJECT / BASELINE).parent.glob("*.lock") if path != PROJECT / BASELINE)
+def shared_layers(
+    read: Callable[[str, str], dict[str, Pin]] = layers.read_shared,
+) -> tuple[dict[str, Pin], dict[str, Pin]]:
+    """Return the packages of the baseline and of `service`. Raises LockError when a file is not as it was written."""
+    service = read(current(SERVICE), SERVICE) if (PROJECT / SERVICE).exists() else {}
+    return read(current(BASELINE), BASELINE), service
 
 
-def own_lock(name: str) -> str:
-    """Return the lock of the layer that holds one package."""
-    return f"requirements/layers/{name}.lock"
+def own_layers() -> list[str]:
+    """Return the packages that have a layer of their own now."""
+    return sorted({path.stem for path in (PROJECT / BASELINE).parent.glob("*.lock")} - {*layers.SHARED})
 
 
 def read_wishes() -> Wishes:
@@ -250,22 +255,26 @@ def check_layers() -> None:
     """Raise LockError when the layers are not as this program writes them. Older packages in them are no error."""
     if not (PROJECT / "Dockerfile").exists():  # in Docker
         return
-    lock, now = parse(current(PROD), PROD), read_layers(strict=True)
-    if layers.in_dockerfile(current("Dockerfile"), now.own) != current("Dockerfile"):
+    for name in own_layers():
+        if list(parse(current(LAYERS.format(name)), LAYERS.format(name))) != [name]:
+            raise LockError(f"{LAYERS.format(name)} does not pin {name}, and nothing else; run `make lock`")
+    lock, now = parse(current(PROD), PROD), Layers(*shared_layers(), read_layers().own)
+    if layers.in_dockerfile(current("Dockerfile"), now.beside_baseline) != current("Dockerfile"):
         raise LockError("the Dockerfile does not have the layers that requirements/layers/ lists; run `make lock`")
-    if newer := layers.newer(lock, now.baseline):
-        raise LockError(f"{BASELINE} has a newer {newer[0]} than {PROD}; run `make rebaseline`")
+    for layer in layers.SHARED:
+        if newer := layers.newer(lock, getattr(now, layer)):
+            raise LockError(f"{LAYERS.format(layer)} has a newer {newer[0]} than {PROD}; run `make rebaseline`")
 
 
 def share_changed() -> float:
-    """Return how much of the packages that share a layer has changed since the baseline, by bytes."""
+    """Return how much of the packages that share a layer has changed since these were taken, by bytes."""
     return layers.share_changed(parse(current(PROD), PROD), read_layers(), Sizes(json.loads(current(SIZES) or "{}")))
 
 
 def report_changes() -> None:
     """Say when it is time for a new baseline. In Docker, which only compiles, there is none."""
     if (PROJECT / "Dockerfile").exists() and (changed := share_changed()) > layers.SHARE:
-        say(f"{100 * changed:.0f} % of what shares a layer of the image has changed: `make rebaseline` is worth it.")
+        say(f"{100 * changed:.0f} % of what shares layers of the image has changed: `make rebaseline` is worth it.")
 
 
 # Compiling
