@@ -142,10 +142,8 @@ def rounds(kind: str, index: Index, registry: Registry, engine: str) -> list[Lif
         locks = {day: hashed(history.weeks[day], pages) for day in days[: weeks.stop]}
     sizes = {f"{name}=={wheel.version}": wheel.size for day in locks for name, wheel in history.weeks[day].items()}
     shop = Workshop(WORK, index, registry, engine, PYTHON, place / "bench", {}, sizes)
-    taken = [
-        day for day, image in zip(days[: weeks.start + 1], OURS.images(history.locks()), strict=False) if image.renewed
-    ]
+    first = list(OURS.images(history.locks()[: weeks.start + 1]))[-1]  # its layers may be older than its lock
     built = days[weeks.start : weeks.stop]
-    warm(shop, [locks[day] for day in (taken[-1], *built)])  # the first has the baseline that ours starts with
+    warm(shop, [*(hashed(dict(layer.wheels), pages) for layer in first.layers), *(locks[day] for day in built)])
     inputs = shop.inputs(STORE, WAYS, locks[built[0]], *(locks[day] for day in built))
     return [Life(shop, f"life-{kind}", variant, locks, built, inputs) for variant in WAYS]
