@@ -142,7 +142,7 @@ class Fleet:
                 size = sum(self.packages[name] for one in frozenset().union(*layers) for name in one)
                 stored = size + self.base + len(layers) * self.code
                 most = max(map(len, layers))
-                how = "of what every service has, and one of the rest" if shared else "one"
+                how = "of what every service has, the rest apart" if shared else "of each service"
                 yield (f"{least / 1e3:.0f} kB", how, megabytes(stored), f"{stored / self.least:.2f}", f"{most}")
 
     def lines(self) -> Iterator[Line]:
@@ -318,8 +318,8 @@ def reason_for(line: Line) -> str:
         )
     if "in the registry" in line.what:
         return (
-            "services with different options have different baselines, and what all of them have lies in each again. The"
-            " table of other layouts shows what a baseline of what every service has would save, and a lower threshold."
+            "what a service has besides the baseline lies in a layer of its own, and what people added in another, so"
+            " that services which have the same packages there do not share them. The table of other layouts shows more."
         )
     return "not explained yet."
 

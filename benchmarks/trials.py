@@ -20,13 +20,24 @@ ALL_BYTECODE = Variant(
     "Bytecode for the whole standard library.",
 )
 ZSTD = Variant("trial-zstd", "zstd layers", "Layers made here are compressed with zstd; those of the base image stay.")
-TRIALS = (NO_BYTECODE, START_BYTECODE, ALL_BYTECODE, ZSTD)
+PIP = Variant(
+    "trial-pip", "pip instead of uv", "The pip of the base image installs: no 18 MB of uv have to come first."
+)
+TRIALS = (NO_BYTECODE, START_BYTECODE, ALL_BYTECODE, ZSTD, PIP)
 EVENTS = ("empty", "added")
 """What is measured of them."""
 
 COMPILE = re.compile(r"    python -I -c 'import ([^']*)' && \\\n")
 STARTED = "asyncio, dataclasses, decimal, difflib, fractions, gzip, http.server, importlib.readers, locale, logging.config, logging.handlers, mimetypes, pdb, pickle, platform, pprint, secrets, shlex, stringprep, subprocess, sysconfig, timeit, urllib.request, uuid, wsgiref.simple_server, zoneinfo"
 """What a start imports besides."""
+
+INSTALL_UV = re.compile(r"(FROM python AS tools\nRUN )(?:.*\\\n)+.*\n")
+PIP_AS_UV = r"""mkdir -p /tools/bin && cp -r /usr/local/lib/python*/site-packages/pip /tools/pip && \
+    printf '%s\n' '#!/bin/sh' 'python=$4; shift 4; set -- "$@" --no-compile --no-warn-script-location' \
+    'set -- $(echo "$@" | sed "s/--no-build/--only-binary :all:/; s/--link-mode copy//")' \
+    'PIP_CACHE_DIR=/root/.cache/uv exec python /tmp/tools/pip --python "$python" install "$@"' >/tools/bin/uv && chmod 755 /tools/bin/uv
+"""
+"""A command that takes the options which tools/sync.py gives uv."""
 
 CHANGES: dict[Variant, Callable[[str], str]] = {
     NO_BYTECODE: lambda text: COMPILE.sub("", text),
@@ -36,6 +47,9 @@ CHANGES: dict[Variant, Callable[[str], str]] = {
             "    python -m compileall -q -j 0 \"$(python -c 'import os; print(os.path.dirname(os.__file__))')\" && \\\n"
         ),
         text,
+    ),
+    PIP: lambda text: INSTALL_UV.sub(lambda line: line[1] + PIP_AS_UV, text).replace(
+        "id=uv.toml,target=/etc/uv/uv.toml", "id=pip.conf,target=/etc/pip.conf"
     ),
 }
 

@@ -1,5 +1,6 @@
 """The images of a generated service: built, looked into, run and asked."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from tests.conftest import Bake
 from tests.containers import KEY, PYTHON, UNREACHABLE, a_new_package, ask, built, docker, layers, pins, running
 from tests.package_index import serving
 from tests.support import HERE, LARGE, has_image
+from tests.wheels import HARD
 
 pytestmark = pytest.mark.docker
 
@@ -221,6 +223,50 @@ def test_a_package_comes_and_goes_in_the_small_layer(bake: Bake) -> None:
         lock.write_text(original, encoding="utf-8")
         with built(project) as without:
             assert "No module named" in docker("run", "--rm", without, "python", "-c", f"import {name}", check=False)
+
+
+LIST = """
+import hashlib, os, stat
+for folder, folders, files in os.walk("/opt"):
+    for path in (os.path.join(folder, name) for name in folders + files):
+        it = os.lstat(path)
+        content = open(path, "rb").read() if stat.S_ISREG(it.st_mode) else b""
+        print(ascii(path), oct(it.st_mode), it.st_uid, it.st_gid, it.st_mtime, hashlib.sha256(content).hexdigest())
+"""
+
+
+def test_an_image_after_changes_is_the_one_that_a_cold_build_makes(bake: Bake) -> None:
+    project = bake(python_version=PYTHON)
+    wheels = {wheel.key: wheel for wheel in HARD if wheel.name in ("jwt", "pyjwt")}
+    (project.path / "requirements" / "wheels").mkdir()
+    blocks = {}
+    for key, wheel in wheels.items():  # a build number tells apart two wheels of one version
+        file = wheel.file.replace("-py3", "-1-py3") if wheel.edition else wheel.file
+        (project.path / "requirements" / "wheels" / file).write_bytes(wheel.pack())
+        blocks[key] = f"{wheel.name}=={wheel.version} --hash=sha256:{hashlib.sha256(wheel.pack()).hexdigest()}\n"
+    blocks["iniconfig"] = a_new_package(project)[1]
+    mount = "    --mount=type=bind,source=requirements/wheels,target=/tmp/wheels \\\n    --mount=type=bind,from=tools,"
+    dockerfile = project.read("Dockerfile").replace("    --mount=type=bind,from=tools,", mount)
+    (project.path / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+    ignored = project.read(".dockerignore").replace("*\n!gunicorn", "*\n!requirements/wheels/\n!gunicorn")
+    (project.path / ".dockerignore").write_text(ignored, encoding="utf-8")
+    prod, baseline = (project.path / "requirements" / name for name in ("prod.txt", "layers/baseline.lock"))
+    asked = prod.read_text(encoding="utf-8")
+    baseline.write_text(baseline.read_text(encoding="utf-8") + blocks["jwt-1"] + blocks["pyjwt-1"], encoding="utf-8")
+    locks = [prod, *project.path.glob("requirements/layers/*.lock")]
+    changes = [["jwt-1", "pyjwt-1"], ["pyjwt-1"], ["jwt-1", "pyjwt-2"], ["iniconfig", "pyjwt-2-rebuilt"]]
+    listed: dict[bool, list[set[str]]] = {False: [], True: []}
+    for cold in (False, True):
+        for change in changes:
+            prod.write_text(asked + "".join(map(blocks.__getitem__, change)), encoding="utf-8")
+            for lock in locks if cold else ():  # a comment that no cache knows
+                lock.write_text(f"# {uuid4()}\n{lock.read_text(encoding='utf-8')}", encoding="utf-8")
+            with built(project) as tag:
+                listed[cold].append({*docker("run", "--rm", tag, "python", "-c", LIST).splitlines()})
+    for change, warm, cold_one in zip(changes, *listed.values(), strict=True):
+        assert warm ^ cold_one == set(), change
+        assert any("/jwt/__init__.py" in line for line in warm), change
+    assert len({frozenset(lines) for lines in listed[True]}) == len(changes)
 
 
 def test_the_index_is_asked_only_for_what_is_missing(bake: Bake) -> None:
