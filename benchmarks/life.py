@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.life_locks import PYTHON, Lock, Wheel
 from benchmarks.measure import Line
-from local_extensions.locks import baseline, project_tool
+from local_extensions.locks import common, project_tool
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks" / "life"
 MB = 1_000_000
@@ -148,8 +148,7 @@ class Tools:
 
     def images(self, history: Sequence[Lock]) -> Iterator[Image]:
         """Yield the image of each lock."""
-        common = PINS.parse(baseline(PYTHON), "the baseline")
-        now = LAYERS.Layers({}, {}, {})
+        names, now = common(PYTHON), LAYERS.Layers({}, {}, {})
         for lock in history:
             # The size stands for the hash: one version may get other wheels later.
             wanted = {
@@ -157,9 +156,10 @@ class Tools:
             }
             pins = [*now.everything.values(), *wanted.values()]
             sizes = LAYERS.Sizes({f"{pin.name}{pin.origin}": int(pin.hashes[0]) for pin in pins})
-            first = LAYERS.Layers({name: wanted[name] for name in wanted if name in common}, {}, {})
-            renew = LAYERS.overgrown(wanted, now, sizes) if now.baseline else LAYERS.SHARED
-            now = LAYERS.plan(wanted, now if now.baseline else first, sizes, LAYERS.Wishes(), renew)
+            before, renew = now, () if now.everything else LAYERS.SHARED
+            now = LAYERS.plan(wanted, before, sizes, LAYERS.Wishes(), renew, names)
+            if more := LAYERS.overgrown(wanted, now, sizes, names):
+                now, renew = LAYERS.plan(wanted, before, sizes, LAYERS.Wishes(), more, names), more
             below = [Level(layer_of(shared)) for shared in (now.baseline, now.service)]
             delta = difference(below, {name: wheel for name, wheel in lock.items() if name not in now.own})
             own = [Layer(frozenset([(name, lock[name])])) for name in now.own]

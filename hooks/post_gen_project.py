@@ -47,7 +47,8 @@ def main() -> int:
     remove_files_of_other_answers()
     mode = os.environ.get("LAYERCAKE_LOCK") or "auto"
     actions = ["compile"]
-    if {*pins("layers/baseline.lock")} <= {*pins("prod.txt")}:  # else somebody's project was generated over
+    # Layers that are older than the lock are somebody's, whose project was generated over.
+    if {*pins("layers/baseline.lock")} <= {*pins("prod.txt")} and not Path("requirements/layers/service.lock").exists():
         actions += ["rebaseline"]
         lock("skip", "rebaseline")  # the shipped locks have layers too, however it goes on
     if lock(mode, *actions) and mode not in ("auto", "skip"):

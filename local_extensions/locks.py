@@ -192,12 +192,22 @@ def of_every_service(requirements: str) -> str:
     return re.sub(r"\n{%-? if [\s\S]*?{%-? endif %}", "", requirements)
 
 
-def baseline(python: str) -> str:
-    """Return the baseline of every project with that Python; its own tools take the large packages out."""
+def common(python: str) -> list[str]:
+    """Return the packages that every project with that Python has."""
     asked = of_every_service((REQUIREMENTS / "prod.in").read_text(encoding="utf-8"))
+    return sorted(closure(read_shipped(python), names_in(asked)))
+
+
+def every_service(python: str) -> str:
+    """Return what every project with that Python has, a name on each line."""
+    return "".join(f"{name}\n" for name in common(python))
+
+
+def baseline(python: str) -> str:
+    """Return the first baseline of every project with that Python; its own tools take the large packages out."""
     shipped = read_shipped(python)
-    pins = "".join(block(shipped[name]) for name in sorted(closure(shipped, names_in(asked))))
-    return str(project_tool("layers").write_shared(project_tool("pins").parse(pins, "the shipped lock")))
+    pins = project_tool("pins").parse("".join(block(shipped[name]) for name in common(python)), "the shipped lock")
+    return str(project_tool("layers").write_shared(pins))
 
 
 def sizes(lock: str) -> str:
@@ -229,6 +239,7 @@ FILTERS = {
     "baseline": baseline,
     "cut_lock": cut_lock,
     "cut_tools": cut_tools,
+    "every_service": every_service,
     "listed": listed,
     "native_lock": native_lock,
     "pipfile_entry": pipfile_entry,

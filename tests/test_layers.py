@@ -36,7 +36,7 @@ def planned(
 ) -> tuple[set[str], set[str]]:
     """Return what shares a layer and what has one of its own, in the plan for a lock of these packages."""
     wishes = layers.Wishes(frozenset(always.split()), frozenset(never.split()))
-    plan = layers.plan(locked(*names), before, sizes, wishes, layers.SHARED if rebaseline else ())
+    plan = layers.plan(locked(*names), before, sizes, wishes, layers.SHARED if rebaseline else (), names)
     return {*plan.baseline, *plan.service}, set(plan.own)
 
 
@@ -68,7 +68,7 @@ def test_the_baseline_keeps_its_versions_and_what_was_removed_until_it_is_taken_
     large = locked("large==2")
 
     def after(*renew: str) -> Any:
-        return layers.plan(now, before, SIZES, layers.Wishes(), renew)
+        return layers.plan(now, before, SIZES, layers.Wishes(), renew, ["tiny", "gone", "large"])
 
     assert after() == layers.Layers(locked("gone", "tiny"), locked("lost", "ours"), large)
     assert after("baseline") == layers.Layers(locked("tiny==2"), locked("lost", "ours"), large)
@@ -76,11 +76,10 @@ def test_the_baseline_keeps_its_versions_and_what_was_removed_until_it_is_taken_
     assert after("baseline", "service") == layers.Layers(locked("tiny==2"), locked("new", "ours==2"), large)
 
 
-def test_a_first_baseline_has_all_and_later_ones_what_the_first_had() -> None:
-    first = layers.plan(locked("a", "b", "large"), EMPTY, SIZES, layers.Wishes(), layers.SHARED)
-    assert first == layers.Layers(locked("a", "b"), {}, locked("large"))
-    second = layers.plan(locked("a==2", "c"), first, SIZES, layers.Wishes(), layers.SHARED)
-    assert second == layers.Layers(locked("a==2"), locked("c"), {})
+def test_a_package_that_becomes_one_of_every_service_moves_when_the_layers_are_made_anew() -> None:
+    before = layers.Layers(locked("a"), locked("b"), {})
+    plans = [layers.plan(locked("a", "b"), before, SIZES, layers.Wishes(), it, "ab") for it in ((), layers.SHARED)]
+    assert plans == [before, layers.Layers(locked("a", "b"), {}, {})]
 
 
 @pytest.mark.parametrize("rebaseline", [False, True])
@@ -117,25 +116,27 @@ def test_a_size_is_that_of_the_version_else_of_another_else_nothing() -> None:
     assert sizes.missing([one, three, model]) == [three, model]
 
 
-def test_the_share_that_has_changed_is_one_of_bytes_of_what_shares_the_layer() -> None:
-    sizes = layers.Sizes({"a==1": 10, "a==2": 30, "b==1": 60, "c==1": 10, "own==1": 10**6, "own==2": 10**6})
-    now = layers.Layers(locked("a", "b", "gone"), {}, locked("own"))
-    assert layers.share_changed(locked("a", "b", "own==2"), now, sizes) == 0
-    assert layers.share_changed(locked("a==2", "b", "c", "own"), now, sizes) == 0.4
-    assert layers.share_changed(locked("a", "b", "own"), EMPTY._replace(baseline=locked("a")), layers.Sizes({})) == 0
-    assert layers.share_changed({}, now, sizes) == 0
+def test_the_share_that_has_changed_is_one_of_bytes_and_counts_what_was_removed() -> None:
+    sizes = layers.Sizes({"a==1": 10, "a==2": 30, "b==1": 60, "c==1": 10, "gone==1": 50})
+    assert layers.share_changed(locked("a", "b"), locked("a", "b"), sizes) == 0
+    assert layers.share_changed(locked("a==2", "b", "c"), locked("a", "b"), sizes) == 0.4
+    assert layers.share_changed(locked("b", "c"), locked("b", "c", "gone"), sizes) == 50 / 120
+    assert layers.share_changed({}, locked("gone"), sizes) == 1
+    assert layers.share_changed(locked("a", "b"), locked("a"), layers.Sizes({})) == 0
+    assert layers.share_changed({}, {}, sizes) == 0
 
 
 def test_each_shared_layer_is_judged_by_its_own_packages() -> None:
     sizes = layers.Sizes(dict.fromkeys(["a==1", "a==2", "b==1", "ours==1", "ours==2", "new==1"], 10))
     now = layers.Layers(locked("a", "b"), locked("ours"), {})
-    assert layers.overgrown(locked("a", "b", "ours"), now, sizes) == []
-    assert layers.overgrown(locked("a==2", "b", "ours"), now, sizes) == ["baseline"]
-    assert layers.overgrown(locked("a", "b", "ours", "new"), now, sizes) == ["service"]
-    assert layers.overgrown(locked("a==2", "b", "ours==2"), now, sizes) == ["baseline", "service"]
-    services = [now, now._replace(service=locked("other")), now._replace(service={})]
-    locks = [locked("a==2", "b", *service) for service in (["ours"], ["other"], [])]
-    assert all("baseline" in layers.overgrown(*pair, sizes) for pair in zip(locks, services, strict=True))
+    assert layers.overgrown(locked("a", "b", "ours"), now, sizes, "ab") == []
+    assert layers.overgrown(locked("a==2", "b", "ours"), now, sizes, "ab") == ["baseline"]
+    assert layers.overgrown(locked("a", "b", "ours", "new"), now, sizes, "ab") == ["service"]
+    assert layers.overgrown(locked("a==2", "b", "ours==2"), now, sizes, "ab") == ["baseline", "service"]
+    assert layers.overgrown(locked("a", "b"), now, sizes, "ab") == ["service"], "nothing in it is needed any more"
+    for ours in (["ours"], ["other"], []):
+        found = layers.overgrown(locked("a==2", "b", *ours), now._replace(service=locked(*ours)), sizes, "ab")
+        assert found == ["baseline"], "services that are upgraded together renew it together"
 
 
 # The file of the baseline
@@ -148,6 +149,12 @@ def test_the_baseline_is_read_as_it_was_written() -> None:
     assert layers.read_shared(layers.write_shared({}), "baseline.lock") == {}
 
 
+def test_sizes_are_read_out_of_what_a_merge_left() -> None:
+    text = '{\n<<<<<<< HEAD\n  "a==1": 5,\n=======\n  "b @ https://host/b.whl": 70,\n>>>>>>> other\n}\n'
+    assert layers.Sizes.read(text).known == {"a==1": 5, "b @ https://host/b.whl": 70}
+    assert layers.Sizes.read("").known == {}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -157,12 +164,15 @@ def test_the_baseline_is_read_as_it_was_written() -> None:
         lambda text: text[: text.index("b==1")],
         lambda text: text[text.index("a==1") :],
         lambda text: text + "c==1 --hash=sha256:00\n",
+        lambda text: f"<<<<<<< HEAD\n{text}=======\n{text}>>>>>>> other\n",
     ],
-    ids=["emptied", "version", "hash", "cut", "head", "added"],
+    ids=["emptied", "version", "hash", "cut", "head", "added", "conflict"],
 )
 def test_a_baseline_that_was_edited_is_refused(change: Callable[[str], str]) -> None:
     text = change(layers.write_shared(locked("a", "b")))
-    with pytest.raises(layers.LockError, match=r"^baseline\.lock was edited or cut; run `make rebaseline`$"):
+    with pytest.raises(
+        layers.LockError, match=r"^baseline\.lock is not as it was written; restore it, or run `make rebaseline`$"
+    ):
         layers.read_shared(text, "baseline.lock")
 
 
@@ -176,6 +186,8 @@ def test_a_baseline_that_was_edited_is_refused(change: Callable[[str], str]) -> 
         ("a==2.0rc1", "a==2.0", False),
         ("a==2.0.dev3", "a==2.0rc1", False),
         ("a==1.0+9", "a==1.0", False),
+        ("a==1!1.0", "a==2.0", True),
+        ("a==2.0", "a==1!1.0", False),
         ("a==1.0", "a==1.0", False),
         ("a==9", "b==1", False),
     ],
@@ -357,8 +369,8 @@ def test_a_large_package_comes_and_goes_with_its_layer_and_touches_no_other(smal
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("sizeless", "the package index does not tell the size of layer-heavy, so a layer of the image is shared."),
-        ("", "the sizes of 1 packages are not known, so they share a layer of the image: asking for sizes failed: "),
+        ("sizeless", "the package index does not tell the size of layer-heavy, so it gets no layer of its own."),
+        ("", "the size of layer-heavy is not known, so it gets no layer of its own: asking for sizes failed: "),
     ],
     ids=["no sizes", "no index"],
 )
@@ -411,13 +423,13 @@ def test_check_names_the_command_for_layers_that_are_not_as_they_were_written(sm
         result = lock(small, "check", check=False)
         assert result.returncode == 1
         assert requirements(small) == before
-        assert f"; run `make {command}`." in result.stdout
+        assert f" run `make {command}`." in result.stdout
         lock(small, "compile" if command == "lock" else command)
         assert requirements(small) == whole
-        return result.stdout.splitlines()[-1].split("; run")[0]
+        return result.stdout.splitlines()[-1].split("; run")[0].removesuffix(f" run `make {command}`.")
 
     stale = "lock: the Dockerfile does not have the layers that requirements/layers/ lists"
-    edited = "lock: requirements/layers/baseline.lock was edited or cut"
+    edited = "lock: requirements/layers/baseline.lock is not as it was written; restore it, or"
     dockerfile, text = whole["../Dockerfile"].decode(), whole["layers/baseline.lock"].decode()
     assert complaint("../Dockerfile", baseline.in_dockerfile(dockerfile, []), "lock") == stale
     assert complaint("../Dockerfile", dockerfile.replace("--from=package-layer-heavy", "--from=old"), "lock") == stale
@@ -428,15 +440,22 @@ def test_check_names_the_command_for_layers_that_are_not_as_they_were_written(sm
     assert complaint("layers/baseline.lock", "", "rebaseline") == edited
     assert complaint("layers/baseline.lock", text.replace("beta==2.0", "beta==1.0"), "rebaseline") == edited
     newer = baseline.write_shared(baseline.parse(text.replace("beta==2.0", "beta==2.1"), "baseline.lock"))
-    assert complaint("layers/baseline.lock", newer, "rebaseline") == (
+    assert complaint("layers/baseline.lock", newer, "lock") == (
         "lock: requirements/layers/baseline.lock has a newer layer-beta than requirements/prod.txt"
     )
+    (small.path / "requirements" / "layers" / "service.lock").write_text(
+        baseline.write_shared(baseline.parse(whole["layers/layer-heavy.lock"].decode(), "")), encoding="utf-8"
+    )
+    twice = lock(small, "check", check=False).stdout.splitlines()[-1]
+    assert twice == "lock: requirements/layers/ has layer-heavy in two layers; run `make lock`."
+    lock(small, "compile")
+    assert requirements(small) == whole
     heavy = "requirements/layers/layer-heavy.lock"
     assert complaint("layers/layer-heavy.lock", "", "lock") == (
         f"lock: {heavy} does not pin layer-heavy, and nothing else"
     )
     (small.path / "requirements" / "layers" / "baseline.lock").unlink()
-    assert lock(small, "check", check=False).stdout.splitlines()[-1] == f"{edited}; run `make rebaseline`."
+    assert lock(small, "check", check=False).stdout.splitlines()[-1] == f"{edited} run `make rebaseline`."
 
 
 @pytest.mark.slow
@@ -449,7 +468,8 @@ def test_locking_refuses_a_baseline_that_was_edited_and_replaces_one_that_a_down
     result = lock(small, "compile", check=False)
     assert result.returncode == 1
     assert result.stdout.splitlines()[-1] == (
-        "lock: requirements/layers/baseline.lock was edited or cut; run `make rebaseline`; every lock is as it was."
+        "lock: requirements/layers/baseline.lock is not as it was written; restore it, or run `make rebaseline`; "
+        "every lock is as it was."
     )
     assert requirements(small) == before
     write(small, "layers/baseline.lock", text)

@@ -244,7 +244,7 @@ def test_enough_bytes_changed_call_for_a_new_baseline(bake: Bake, capsys: pytest
     write(project, "prod.txt", most.replace("p0==1", "q==1"))
     tool.report_changes()
     assert (
-        "100 % of what shares layers of the image has changed: `make rebaseline` is worth it."
+        "100% of the small packages has changed since their layers were made; run `make rebaseline`."
         in capsys.readouterr().err
     )
 

@@ -531,6 +531,20 @@ def test_the_hash_decides_which_wheel_is_installed(
     assert "a package could not be installed" in failure(builder, want)
 
 
+def test_a_layer_that_the_image_has_lost_is_installed_anew(builder: Builder) -> None:
+    """Its lock says that it is there; the Dockerfile may have lost its step in a merge."""
+    builder.stack(("jwt-1",))
+    builder.sync(("jwt-1", "letters-1"), ("jwt-1",), ("letters-1",))
+    assert tree(builder.venv) == builder.cold(("jwt-1", "letters-1"))
+
+
+def test_two_locks_that_do_not_agree_are_refused(builder: Builder) -> None:
+    """Of a package in two layers nobody knows which one lies above the other."""
+    assert failure(builder, ("pyjwt-2",), ("pyjwt-1",), ("pyjwt-2",)) == (
+        "sync: 2.txt has pyjwt==2, another lock pyjwt==1; run `make lock`."
+    )
+
+
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\n", "flask==3.1.3\n"])
 def test_a_broken_lock_changes_nothing(builder: Builder, text: str) -> None:
     before = tree(builder.venv)

@@ -13,9 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks.measure import run
-from benchmarks.scenario import PYTHON
 from benchmarks.variants.locks import pipfile, pipfile_lock, poetry_lock, poetry_project, split
-from local_extensions.locks import baseline as of_every_service
 
 HERE = Path(__file__).resolve().parent
 UNKNOWN: Mapping[str, int] = MappingProxyType({})
@@ -88,7 +86,6 @@ def prepare(
     if variant == OURS:
         for layer in (project / "requirements" / "layers").glob("*.lock"):
             layer.unlink()
-        write(project / "requirements" / "layers" / "baseline.lock", of_every_service(PYTHON))
         lay_out(project, "rebaseline", baseline, sizes)
         lay_out(project, "compile", lock, sizes)
         return

@@ -76,8 +76,8 @@ def main(options: Sequence[str]) -> int:
 def check(builder: Builder) -> tuple[list[Build], list[str]]:
     """Return the builds, and every reason to be unhappy with them."""
     prod, dockerfile = builder.read(lock.PROD), builder.read("Dockerfile")
-    now, before = parse(prod, lock.PROD), lock.read_layers()
-    pin = spare_pin(builder.read(DEV), now.keys())
+    now, before, changed = parse(prod, lock.PROD), lock.read_layers(parse), lock.share_changed()
+    pin = spare_pin(builder.read(DEV), now.keys() | before.everything.keys())
     delta = {name for name, known in now.items() if before.everything.get(name) != known}
     arguments = changing_arguments(dockerfile, builder.options)
     builder.arguments = new_values(arguments)
@@ -91,13 +91,13 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
     version = builder.build("version changed", {}, *new_values(arguments), before=first) if arguments else None
     added = builder.build("one package added", {lock.PROD: fresh(prod + pin)}, before=first)
     large = min(before.own, default="")
-    own = edited(builder, lock.LAYERS.format(large))
+    own = edited(builder, lock.LAYER_LOCK.format(large)) if large else {}
     bumped = builder.build("one large package", own, before=first) if large else None
     known = parse(prod + pin, lock.PROD)
     service = {name: known[name] for name in before.service if name in known}
     baseline = {name: known[name] for name in known if name not in (*before.own, *service)}
-    locks = {lock.PROD: fresh(prod + pin), lock.BASELINE: fresh(layers.write_shared(baseline))}
-    locks |= {lock.SERVICE: fresh(layers.write_shared(service))} if before.service else {}
+    locks = {lock.PROD: fresh(prod + pin), lock.BASELINE_LOCK: fresh(layers.write_shared(baseline))}
+    locks |= {lock.SERVICE_LOCK: fresh(layers.write_shared(service))} if before.service else {}
     rebaselined = builder.build("new baseline", locks, before=first)
     # The package that was added before is one that nothing in the project can need.
     removed = builder.build("one package removed", locks | {lock.PROD: fresh(prod)}, before=rebaselined)
@@ -114,11 +114,11 @@ def check(builder: Builder) -> tuple[list[Build], list[str]]:
         reasons += judge_unchanged(version, f"Move ARG {', '.join(arguments)} and what uses it below it.")
     reasons += judge_added(added, package_name(pin), delta)
     reasons += judge_installed(bumped, delta | {large}) if bumped else []
-    reasons += judge_installed(removed, set())
+    reasons += judge_installed(removed, delta & before.own.keys())
     reasons += judge_downloads(rebaselined)
-    if (changed := lock.share_changed()) > layers.SHARE:
-        grown = f"baseline: {changed:.0%} of what shares layers has changed since, and is made anew with every change"
-        reasons.append(f"{grown}. Run `make rebaseline`.")
+    if changed > layers.SHARE:
+        grown = f"baseline: {changed:.0%} of the small packages has changed since their layers were made"
+        reasons.append(f"{grown}, and is installed again with every change. Run `make rebaseline`.")
     builds = [first, nothing, code, settings, readme, version, added, bumped, removed, rebaselined, based]
     return [build for build in builds if build], reasons
 
@@ -148,7 +148,7 @@ def judge_added(build: Build, added: str, delta: set[str]) -> list[str]:
 def judge_installed(build: Build, allowed: set[str]) -> list[str]:
     """Return why a build is wrong that had only some packages to install."""
     if others := build.installed - allowed:
-        advice = f"Install {lock.BASELINE} in one step, and in a later one what {lock.PROD} has besides."
+        advice = f"Install {lock.BASELINE_LOCK} in one step, and in a later one what {lock.PROD} has besides."
         return [f"{build.event}: {names(others)} installed again by {labels(build.installers)}. {advice}"]
     return []
 

@@ -1,11 +1,12 @@
 """Decides in which layer of the image each package is. Reads and writes no file.
 
 A package whose wheel is large has a layer of its own, which all services share that use it. The others are in two
-layers, as they were when these were last taken: the baseline has what every service of the template has, so that it is
+layers, as they were when these were last made: the baseline has what every service of the template has, so that it is
 the same in all of them, and `service` what this one has besides. What has changed since is installed on top.
-docs/layers.md of the template has the figures behind the numbers here.
+docs/life.md of the template has the figures behind the numbers here.
 """
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -14,13 +15,13 @@ from typing import NamedTuple
 from pins import LockError, Pin, parse, render
 
 LARGE = 500_000  # bytes of a wheel, from which on a package has a layer of its own; it keeps it down to half of that
-SHARE = 0.4  # of the bytes of the packages that share a layer: when more than that has changed, a new one pays
+SHARE = 0.4  # of the bytes of a layer that packages share: when more has changed, it is cheaper to make it anew
 MOST = 40  # layers of single packages; an image can have 127 in all
 
 BASELINE, SERVICE = SHARED = ("baseline", "service")  # the layers that packages share
 
 HEADER = """\
-# Packages that share a layer of the image, as prod.txt had them when it was last taken: `make rebaseline`.
+# The packages of one layer of the image, older than prod.txt. Do not edit it: `make rebaseline` makes it anew.
 # {digest}
 """
 FIRST = "FROM system AS layers\n"
@@ -44,7 +45,7 @@ class Layers(NamedTuple):
 
     @property
     def beside_baseline(self) -> list[str]:
-        """The layers that not every service has: large packages, and `service` when something is in it."""
+        """The layers that the Dockerfile need not have: large packages, and `service` when something is in it."""
         return [*self.own, *([SERVICE] if self.service else [])]
 
 
@@ -64,6 +65,11 @@ class Sizes:
 
     def __init__(self, known: Mapping[str, int]) -> None:
         self.known = dict(known)
+
+    @classmethod
+    def read(cls, text: str) -> "Sizes":
+        """Return the sizes in a sizes.json, also in one that a merge has left in pieces."""
+        return cls({name: int(size) for name, size in re.findall(r'"([^"]+)": (\d+)', text)})
 
     def of(self, pin: Pin) -> int:
         """Return the size of a wheel; that of another version where this one is not known; else 0."""
@@ -85,15 +91,18 @@ def package_in(pin: str) -> str:
     return re.split("[= @]", pin)[0]
 
 
-def plan(lock: dict[str, Pin], before: Layers, sizes: Sizes, wishes: Wishes, renew: Collection[str]) -> Layers:
+def plan(
+    lock: dict[str, Pin], before: Layers, sizes: Sizes, wishes: Wishes, renew: Collection[str], common: Collection[str]
+) -> Layers:
     """Return the layers for a lock.
 
     Args:
-        renew: which of SHARED are taken anew. In the others, what is there stays: only packages that are in none of
-            them are judged by their size. A new baseline has the packages of the one before, so all services agree on
-            them; without one before, it has all.
+        renew: which of SHARED are made anew. In the others, what is there stays: only packages that are in none of
+            them are judged by their size.
+        common: the names of the packages that every service of the template has.
     """
-    stays = {name for layer in SHARED if layer not in renew for name in getattr(before, layer)}
+    kept = {layer: getattr(before, layer) for layer in SHARED}
+    stays = {name for layer, pins in kept.items() if layer not in renew for name in pins}
 
     def is_large(pin: Pin) -> bool:
         if pin.name in SHARED:
@@ -104,33 +113,40 @@ def plan(lock: dict[str, Pin], before: Layers, sizes: Sizes, wishes: Wishes, ren
             return sizes.of(pin) >= LARGE / 2
         return sizes.of(pin) >= LARGE and pin.name not in stays
 
-    large = sorted(filter(is_large, lock.values()), key=lambda pin: (-sizes.of(pin), pin.name))
-    own = {pin.name: pin for pin in sorted(large[:MOST])}
-    common = before.baseline.keys() or lock.keys()
-    shared = {name: pin for name, pin in sorted(lock.items()) if name not in own}
-    baseline = {name: pin for name, pin in shared.items() if name in common}
-    service = {name: pin for name, pin in shared.items() if name not in common}
-    return Layers(
-        baseline if BASELINE in renew else {name: pin for name, pin in before.baseline.items() if name not in own},
-        service if SERVICE in renew else {name: pin for name, pin in before.service.items() if name not in own},
-        own,
-    )
+    large = [(pin.name not in wishes.always, -sizes.of(pin), pin) for pin in filter(is_large, lock.values())]
+    own = {pin.name: pin for *_, pin in sorted(large)[:MOST]}
+    layers = kept | {layer: pins for layer, pins in split(lock, common).items() if layer in renew}
+    baseline, service = (without(layers[layer], own) for layer in SHARED)
+    return Layers(baseline, service, dict(sorted(own.items())))
 
 
-def share_changed(lock: dict[str, Pin], now: Layers, sizes: Sizes, of: Collection[str] = SHARED) -> float:
-    """Return how much of the packages of shared layers has changed since they were taken, by bytes."""
-    homes = {name: BASELINE if name in now.baseline else SERVICE for name in lock.keys() - now.own.keys()}
-    shared = [pin for name, pin in lock.items() if homes.get(name) in of]
-    changed = sum(sizes.of(pin) for pin in shared if now.everything.get(pin.name) != pin)
-    return changed / (sum(map(sizes.of, shared)) or 1)
+def split(lock: Mapping[str, Pin], common: Collection[str]) -> dict[str, dict[str, Pin]]:
+    """Return the packages of a lock by the shared layer that they belong to."""
+    return {
+        BASELINE: {name: pin for name, pin in sorted(lock.items()) if name in common},
+        SERVICE: {name: pin for name, pin in sorted(lock.items()) if name not in common},
+    }
 
 
-def overgrown(lock: dict[str, Pin], now: Layers, sizes: Sizes) -> list[str]:
-    """Return the shared layers that it pays to take anew.
+def without(pins: Mapping[str, Pin], names: Collection[str]) -> dict[str, Pin]:
+    """Return pins without those of some packages."""
+    return {name: pin for name, pin in sorted(pins.items()) if name not in names}
+
+
+def share_changed(wanted: Mapping[str, Pin], there: Mapping[str, Pin], sizes: Sizes) -> float:
+    """Return how much of what is wanted, or is there, has to be put in or taken away: a share of their bytes."""
+    removed = without(there, wanted).values()
+    new = [pin for name, pin in wanted.items() if there.get(name) != pin]
+    return sum(map(sizes.of, [*new, *removed])) / (sum(map(sizes.of, [*wanted.values(), *removed])) or 1)
+
+
+def overgrown(lock: Mapping[str, Pin], now: Layers, sizes: Sizes, common: Collection[str]) -> list[str]:
+    """Return the shared layers that are cheaper to make anew.
 
     Each is judged by its own packages, so services that are upgraded together renew their baseline together.
     """
-    return [layer for layer in SHARED if share_changed(lock, now, sizes, [layer]) > SHARE]
+    wanted = split(without(lock, now.own), common)
+    return [layer for layer in SHARED if share_changed(wanted[layer], getattr(now, layer), sizes) > SHARE]
 
 
 def write_shared(pins: Mapping[str, Pin]) -> str:
@@ -139,17 +155,13 @@ def write_shared(pins: Mapping[str, Pin]) -> str:
     return HEADER.format(digest=digest(body)) + body
 
 
-def names_in(text: str) -> set[str]:
-    """Return the packages that such a text names, whatever has happened to it."""
-    return set(re.findall(r"(?m)^([a-z0-9][a-z0-9._-]*)(?:==| @)", text))
-
-
 def read_shared(text: str, file: str) -> dict[str, Pin]:
     """Return the pins of such a text. Raises LockError, which calls it `file`, when it is not as it was written."""
-    pins = parse(text, file)
-    if digest(render(pins.values())) not in text:
-        raise LockError(f"{file} was edited or cut; run `make rebaseline`")
-    return pins
+    with contextlib.suppress(LockError):
+        pins = parse(text, file)
+        if digest(render(pins.values())) in text:
+            return pins
+    raise LockError(f"{file} is not as it was written; restore it, or run `make rebaseline`")
 
 
 def digest(text: str) -> str:
@@ -164,9 +176,10 @@ def newer(lock: Mapping[str, Pin], layer: Mapping[str, Pin]) -> list[str]:
 
 
 def numbers(pin: Pin) -> list[int]:
-    """Return what versions are ordered by: their numbers, and negative ones for what comes before a release."""
-    found = re.findall(r"\d+|a|b|rc|dev", pin.origin.partition("+")[0])
-    return [*({"dev": -4, "a": -3, "b": -2, "rc": -1}.get(part) or int(part) for part in found), 0]
+    """Return what versions are ordered by: epoch, numbers, and negative ones for what comes before a release."""
+    epoch, _, version = pin.origin.partition("+")[0].lstrip("=").rpartition("!")
+    found = re.findall(r"\d+|a|b|rc|dev", version)
+    return [int(epoch or 0), *({"dev": -4, "a": -3, "b": -2, "rc": -1}.get(part) or int(part) for part in found), 0]
 
 
 def in_dockerfile(dockerfile: str, names: Iterable[str], changed: Collection[str] = ()) -> str:

@@ -45,8 +45,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 CACHE = PROJECT / ".cache"
 PROD = "requirements/prod.txt"
-LAYERS = "requirements/layers/{}.lock"
-BASELINE, SERVICE = map(LAYERS.format, layers.SHARED)
+LAYER_LOCK = "requirements/layers/{}.lock"
+BASELINE_LOCK, SERVICE_LOCK = map(LAYER_LOCK.format, layers.SHARED)
+COMMON = "requirements/layers/baseline.names"
 SIZES = "requirements/layers/sizes.json"
 LEFT = {"lock-*": 1, "cache-check-*": 1, "tools-*": 30}  # what runs leave in .cache, and the days after which it goes
 
@@ -140,48 +141,51 @@ def make_layers(prod: str, actions: list[str], *, ask: bool) -> dict[str, str | 
     """
     if not (PROJECT / "Dockerfile").exists():  # in Docker, which only compiles
         return {}
-    lock, sizes = parse(prod, PROD), Sizes(json.loads(current(SIZES) or "{}"))
-    renew = {*layers.SHARED} if "rebaseline" in actions or not (PROJECT / BASELINE).exists() else set()
-    own = {name: lock[name] for name in own_layers() if name in lock}
-    if renew:  # from what there was only the names are needed
-        named = layers.names_in(current(BASELINE))
-        before = Layers({name: pin for name, pin in lock.items() if name in named}, {}, own)
-    else:
-        before = Layers(*shared_layers(), own)
+    lock, sizes = parse(prod, PROD), Sizes.read(current(SIZES))
+    common = read_common() or lock
+    renew = {*layers.SHARED} if "rebaseline" in actions or not (PROJECT / BASELINE_LOCK).exists() else set()
+    shared = ({}, {}) if renew else read_shared()
+    before = Layers(*shared, {name: lock[name] for name in own_layers() if name in lock})
     missing = sizes.missing(lock.values())
     if ask and any("upgrade" in actions or not sizes.of(pin) for pin in missing):
-        sizes = Sizes({**sizes.known, **ask_for_sizes(missing)})
+        sizes = Sizes({**sizes.known, **ask_for_sizes(missing, sizes)})
     renew |= {layer for layer in layers.SHARED if layers.newer(lock, getattr(before, layer))}
-    renew |= {*layers.overgrown(lock, before, sizes)} if "upgrade" in actions else set()
-    after = layers.plan(lock, before, sizes, read_wishes(), renew)
-    texts: dict[str, str | None] = {LAYERS.format(name): None for name in (*own_layers(), layers.SERVICE)}
-    texts |= {LAYERS.format(name): render([pin]) for name, pin in after.own.items()}
-    texts[BASELINE] = layers.write_shared(after.baseline)
+    after = layers.plan(lock, before, sizes, read_wishes(), renew, common)
+    if "upgrade" in actions and (more := layers.overgrown(lock, after, sizes, common)):
+        after = layers.plan(lock, before, sizes, read_wishes(), renew | {*more}, common)
+    texts: dict[str, str | None] = {LAYER_LOCK.format(name): None for name in (*own_layers(), layers.SERVICE)}
+    texts |= {LAYER_LOCK.format(name): render([pin]) for name, pin in after.own.items()}
+    texts[BASELINE_LOCK] = layers.write_shared(after.baseline)
     if after.service:
-        texts[SERVICE] = layers.write_shared(after.service)
+        texts[SERVICE_LOCK] = layers.write_shared(after.service)
     texts[SIZES] = json.dumps(sizes.kept({**after.everything, **lock}.values()), indent=2, sort_keys=True) + "\n"
-    changed = {name for name in after.own if texts[LAYERS.format(name)] != current(LAYERS.format(name))}
+    changed = {name for name in after.own if texts[LAYER_LOCK.format(name)] != current(LAYER_LOCK.format(name))}
     texts["Dockerfile"] = layers.in_dockerfile(current("Dockerfile"), after.beside_baseline, changed)
     return texts
 
 
-def read_layers() -> Layers:
-    """Return what is in which layer now."""
-    own = (parse(current(LAYERS.format(name)), LAYERS.format(name)) for name in own_layers())
-    return Layers(*shared_layers(parse), {name: pin for pins in own for name, pin in pins.items()})
+def read_layers(read: Callable[[str, str], dict[str, Pin]] = layers.read_shared) -> Layers:
+    """Return what is in which layer now. Raises LockError, with another `read` not when a file was edited."""
+    own = (parse(current(LAYER_LOCK.format(name)), LAYER_LOCK.format(name)) for name in own_layers())
+    return Layers(*read_shared(read), {name: pin for pins in own for name, pin in pins.items()})
 
 
-def shared_layers(
+def read_shared(
     read: Callable[[str, str], dict[str, Pin]] = layers.read_shared,
 ) -> tuple[dict[str, Pin], dict[str, Pin]]:
-    """Return the packages of the baseline and of `service`. Raises LockError when a file is not as it was written."""
-    service = read(current(SERVICE), SERVICE) if (PROJECT / SERVICE).exists() else {}
-    return read(current(BASELINE), BASELINE), service
+    """Return the packages of the baseline and of `service`. Raises LockError."""
+    service = read(current(SERVICE_LOCK), SERVICE_LOCK) if (PROJECT / SERVICE_LOCK).exists() else {}
+    return read(current(BASELINE_LOCK), BASELINE_LOCK), service
+
+
+def read_common() -> list[str]:
+    """Return the names of what every service of the template has; of none when the file is not there."""
+    return [line for line in current(COMMON).splitlines() if line and not line.startswith("#")]
 
 
 def own_layers() -> list[str]:
     """Return the packages that have a layer of their own now."""
-    return sorted({path.stem for path in (PROJECT / BASELINE).parent.glob("*.lock")} - {*layers.SHARED})
+    return sorted({path.stem for path in (PROJECT / BASELINE_LOCK).parent.glob("*.lock")} - {*layers.SHARED})
 
 
 def read_wishes() -> Wishes:
@@ -206,8 +210,12 @@ def read_toml(text: str, file: str) -> dict[str, Any]:
     return read
 
 
-def ask_for_sizes(pins: list[Pin]) -> dict[str, int]:
-    """Return the size of the wheel for each pin that the package index tells it of; of none when it cannot be asked."""
+def ask_for_sizes(pins: list[Pin], known: Sizes) -> dict[str, int]:
+    """Return the size of the wheel for each pin that the package index tells it of; of none when it cannot be asked.
+
+    Args:
+        known: other sizes: a package of which one is known has its layer by that.
+    """
     options = f"--no-deps --format pylock.toml --python-version {PYTHON} --python-platform linux".split()
     if (wheels := REQUIREMENTS / "wheels").exists():
         options += ["--find-links", str(wheels)]
@@ -219,14 +227,16 @@ def ask_for_sizes(pins: list[Pin]) -> dict[str, int]:
             command = [python_with_uv(find_interpreter() or sys.executable), "-I", "-m", "uv", "pip", "compile"]
             files = ["--output-file", "pylock.toml", "pins.txt"]
             step("asking for sizes", [*command, *options, *files], cwd=work, environment=index_for_uv())
-            listed = read_toml((work / "pylock.toml").read_text(encoding="utf-8"), "pylock.toml")["packages"]
+            listed = read_toml((work / "pylock.toml").read_text(encoding="utf-8"), "pylock.toml").get("packages", [])
     except LockError as error:
-        say(f"the sizes of {len(pins)} packages are not known, so they share a layer of the image: {error}.")
+        if unknown := [pin.name for pin in pins if not known.of(pin)]:
+            say(f"the size of {', '.join(unknown)} is not known, so it gets no layer of its own: {error}.")
         return {}
     largest = {package["name"]: size_of(package) for package in listed}
-    if unknown := [pin.name for pin in pins if not largest.get(pin.name)]:
-        say(f"the package index does not tell the size of {', '.join(unknown)}, so a layer of the image is shared.")
-    return {f"{pin.name}{pin.origin}": largest[pin.name] for pin in pins if pin.name not in unknown}
+    found = {f"{pin.name}{pin.origin}": largest[pin.name] for pin in pins if largest.get(pin.name)}
+    if unknown := [pin.name for pin in pins if not (largest.get(pin.name) or known.of(pin))]:
+        say(f"the package index does not tell the size of {', '.join(unknown)}, so it gets no layer of its own.")
+    return found
 
 
 def size_of(package: dict[str, Any]) -> int:
@@ -256,25 +266,29 @@ def check_layers() -> None:
     if not (PROJECT / "Dockerfile").exists():  # in Docker
         return
     for name in own_layers():
-        if list(parse(current(LAYERS.format(name)), LAYERS.format(name))) != [name]:
-            raise LockError(f"{LAYERS.format(name)} does not pin {name}, and nothing else; run `make lock`")
-    lock, now = parse(current(PROD), PROD), Layers(*shared_layers(), read_layers().own)
+        if list(parse(current(LAYER_LOCK.format(name)), LAYER_LOCK.format(name))) != [name]:
+            raise LockError(f"{LAYER_LOCK.format(name)} does not pin {name}, and nothing else; run `make lock`")
+    lock, now = parse(current(PROD), PROD), read_layers()
+    if twice := now.baseline.keys() & now.service or (now.baseline | now.service).keys() & now.own:
+        raise LockError(f"requirements/layers/ has {min(twice)} in two layers; run `make lock`")
     if layers.in_dockerfile(current("Dockerfile"), now.beside_baseline) != current("Dockerfile"):
         raise LockError("the Dockerfile does not have the layers that requirements/layers/ lists; run `make lock`")
     for layer in layers.SHARED:
         if newer := layers.newer(lock, getattr(now, layer)):
-            raise LockError(f"{LAYERS.format(layer)} has a newer {newer[0]} than {PROD}; run `make rebaseline`")
+            raise LockError(f"{LAYER_LOCK.format(layer)} has a newer {newer[0]} than {PROD}; run `make lock`")
 
 
 def share_changed() -> float:
-    """Return how much of the packages that share a layer has changed since these were taken, by bytes."""
-    return layers.share_changed(parse(current(PROD), PROD), read_layers(), Sizes(json.loads(current(SIZES) or "{}")))
+    """Return how much of the small packages has changed since their layers were made, by bytes."""
+    now = read_layers(parse)
+    wanted = layers.without(parse(current(PROD), PROD), now.own)
+    return layers.share_changed(wanted, {**now.baseline, **now.service}, Sizes.read(current(SIZES)))
 
 
 def report_changes() -> None:
     """Say when it is time for a new baseline. In Docker, which only compiles, there is none."""
     if (PROJECT / "Dockerfile").exists() and (changed := share_changed()) > layers.SHARE:
-        say(f"{100 * changed:.0f} % of what shares layers of the image has changed: `make rebaseline` is worth it.")
+        say(f"{changed:.0%} of the small packages has changed since their layers were made; run `make rebaseline`.")
 
 
 # Compiling

@@ -57,8 +57,17 @@ def read(files: Iterable[str]) -> dict[str, Pin]:
     pins: dict[str, Pin] = {}
     for path in files:
         with open(path, encoding="utf-8") as file:
-            pins |= parse(file.read(), os.path.basename(path))
+            found = parse(file.read(), os.path.basename(path))
+        if name := next((name for name, pin in found.items() if pins.get(name, pin) != pin), ""):
+            raise LockError(f"{os.path.basename(path)} has {found[name]}, another lock {pins[name]}; run `make lock`")
+        pins |= found
     return pins
+
+
+def package_of(folder: str) -> str:
+    """Return the package that a folder like flask-3.1.3.dist-info tells of; "" for another folder."""
+    stem, _, kind = folder.rpartition(".")
+    return normalised(stem.rpartition("-")[0]) if kind == "dist-info" else ""
 
 
 class Environment:
@@ -79,14 +88,17 @@ class Environment:
         """Return whose each file is, going by the RECORDs."""
         found: Owners = {os.path.join(self.path, name): {ENVIRONMENT: ""} for name in OWN}
         for entry in os.scandir(self.modules):
-            if entry.name.endswith(".dist-info"):
-                name = normalised(entry.name.removesuffix(".dist-info").rpartition("-")[0])
+            if name := package_of(entry.name):
                 for path in files_below(entry.path):
                     found[path] = {name: ""}
                 with open(os.path.join(entry.path, "RECORD"), newline="", encoding="utf-8") as file:
                     for path, digest, _ in reader(file):
                         found.setdefault(os.path.normpath(os.path.join(self.modules, path)), {})[name] = digest
         return found
+
+    def packages(self) -> set[str]:
+        """Return the names of the packages that are there, whatever a lock says."""
+        return {*filter(None, map(package_of, os.listdir(self.modules)))}
 
     def install(self, pins: Iterable[Pin], *where: str) -> None:
         """Install pins, and nothing that they need; `where` are options of uv. Raises LockError."""
@@ -122,9 +134,11 @@ class Environment:
 def sync(venv: Environment, have: dict[str, Pin], want: dict[str, Pin]) -> None:
     """Bring an environment from what it has to what it shall have. Raises LockError."""
     os.makedirs(venv.modules, exist_ok=True)
+    there = venv.packages()  # a Dockerfile may have lost the step of a layer
+    have = {name: pin for name, pin in have.items() if name in there}
     gone = {name for name, pin in have.items() if want.get(name) != pin}
     new = {name: pin for name, pin in want.items() if have.get(name) != pin}
-    unsettled = set()  # lost one that brings them: what is there may be its content
+    unsettled = set()  # files that a removed package brought too: their content may be from it
     for path, names in venv.owners().items() if gone else ():
         if is_bytecode(path):
             continue  # goes with its module, whoever brought it
@@ -141,7 +155,7 @@ def sync(venv: Environment, have: dict[str, Pin], want: dict[str, Pin]) -> None:
     brought = {path for path, names in owners.items() if not names.keys().isdisjoint(new)}
     shared = {path: names for path, names in owners.items() if len(names) > 1 and not is_bytecode(path)}
     unsettled |= {path for path in brought & shared.keys() if len(set(shared[path].values())) > 1}
-    for path, names in shared.items():  # of two layers: the upper may hide what wins, or not have its own bytecode
+    for path, names in shared.items():  # in two layers the upper one may hide the right file, or lack its bytecode
         if names[max(names)] != digest_of(path) or is_stale(venv.bytecode(path), path):
             unsettled.add(path)
     settle(venv, {path: owners[path] for path in unsettled}, want)
