@@ -5,13 +5,16 @@ version of the template in one process, and Python would hand the old code to bo
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, TemplateSyntaxError
+from jinja2 import Environment
 from jinja2.ext import Extension
 
+ROOT = Path(__file__).resolve().parent.parent
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
+OPENINGS = ("{{", "{%", "{#")
 
 
 class TemplateExtension(Extension):
@@ -24,28 +27,24 @@ class TemplateExtension(Extension):
             namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
             exec(compile(path.read_bytes(), str(path), "exec"), namespace)
             environment.filters.update(namespace["FILTERS"])
+        settings = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+        hooks = (path.read_text(encoding="utf-8") for path in (ROOT / "hooks").glob("*.py"))
+        self.own = {text for text in (*settings.values(), *hooks) if isinstance(text, str)}
+        self.paths = {str(path.relative_to(ROOT / PROJECT_FOLDER)) for path in (ROOT / PROJECT_FOLDER).rglob("*")}
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Check the answers before anything exists, and take one that looks like Jinja as it is.
+        """Check the answers before anything exists, and take each of them as text.
 
         The name of the project's folder is the first thing that is rendered after the questions, also for
-        a replay and without hooks: bad answers stop there. cookiecutter renders answers too, where
-        `{% x` or `{{ 1 / 0 }}` would end in a traceback. Only an expression that speaks of `cookiecutter` is a
-        default, ours or one that somebody configured; the rest is left for the rules to name.
+        a replay and without hooks: bad answers stop there. cookiecutter renders answers too, whoever gave them. What
+        has no name is code only if it stands in the template: a default, a hook, the path of a file.
         """
         if source == PROJECT_FOLDER:
             return "{% if cookiecutter | checked %}" + source + "{% endif %}"
-        if name is None and any(opening in source for opening in ("{{", "{%", "{#")):
-            plain = Environment()
-            plain.filters = self.environment.filters
-            try:
-                plain.compile(source)
-            except TemplateSyntaxError:
-                return _literal(source)
-            is_hook = "\n" in source
-            if "cookiecutter" not in source or (not is_hook and ("{%" in source or "{#" in source)):
-                return _literal(source)
-        return source
+        if name or source in self.own | self.paths or not any(opening in source for opening in OPENINGS):
+            return source
+        place, here, path = source.rpartition(f"{os.sep}.{os.sep}")  # cookiecutter puts these between for a folder
+        return _literal(place + here) + path if here and path in self.paths else _literal(source)
 
 
 def _literal(source: str) -> str:

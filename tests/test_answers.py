@@ -40,6 +40,12 @@ WRONG = {
         "{{ cookiecutter.project_slug | nonsense }}": "{{",
         "cookiecutter {% raw %}": "{{",
         "{% include 'cookiecutter.json' %}": "{{",
+        "cookiecutter {{ 1 / 0 }}": "{{",
+        "{{ cookiecutter }}": "{{",
+        "{{ cookiecutter.author_email }}": "{{",
+        "{{ cookiecutter.__class__.__mro__ }}": "{{",
+        "cookiecutter\n{{ ''.__class__ }}": "line break",
+        "/./tests/{{ cookiecutter }}": "{{",
     },
     "project_slug": {
         "../x": "words of lower-case letters",

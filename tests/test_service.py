@@ -1,4 +1,7 @@
-"""A pairwise set of services: installed by hash, each passes its own tests, linters and types, and its image answers."""
+"""A pairwise set of services: installed by hash, each passes its own tests, linters and types, and its image answers.
+
+Pairs are those of what the code depends on. The other choices take turns; tests/test_rendered.py has all their pairs.
+"""
 
 import itertools
 import json
@@ -13,7 +16,8 @@ from tests.conftest import Bake
 from tests.containers import ask, built, docker, running, servers, status
 from tests.support import CHOICES, NASTY, Case, Project, has_image, interpreter, once, pairs, pairwise
 
-FACTORS = {**CHOICES, "text": ["plain", "nasty"]}
+CODE = ("python_version", "database", "background_jobs", "error_tracking")
+FACTORS = {**{name: CHOICES[name] for name in CODE}, "text": ["plain", "nasty"]}
 CHECKS = (
     ("pytest", "-p", "no:cacheprovider"),
     ("ruff", "check", "."),
@@ -21,7 +25,10 @@ CHECKS = (
     ("mypy", "."),
 )
 
-CASES = pairwise(FACTORS)
+CASES = [
+    {name: case.get(name) or values[number % len(values)] for name, values in CHOICES.items()} | {"text": case["text"]}
+    for number, case in enumerate(pairwise(FACTORS))
+]
 JOBS = {
     case["python_version"]: case
     for case in CASES
@@ -41,6 +48,7 @@ def test_every_pair_of_choices_is_in_the_set() -> None:
     for (a, of_a), (b, of_b) in itertools.combinations(sorted(FACTORS.items()), 2):
         for pair in itertools.product(of_a, of_b):
             assert ((a, pair[0]), (b, pair[1])) in met
+    assert all({case[name] for case in CASES} == {*values} for name, values in CHOICES.items())
     assert len(CASES) < len(list(itertools.product(*FACTORS.values())))
 
 
