@@ -214,8 +214,8 @@ def configure(person: Person, **default_context: object) -> None:
 
 
 def test_answers_from_the_users_configuration_are_defaults(person: Person) -> None:
-    configure(person, author_name="Ana Ö", project_slug="{{ cookiecutter.project_name | lower | replace(' ', '-') }}-api",
-              nickname="unknown to us", license="MIT", python_version="3.12")  # fmt: skip
+    configure(person, author_name="Ana Ö", project_slug="order-desk-api", nickname="unknown to us", license="MIT",
+              python_version="3.12")  # fmt: skip
     result = person.cookiecutter("--no-input", "project_name=Order Desk")
     assert result.returncode == 0, result.stdout
     project = person.work / "order-desk-api"
@@ -223,6 +223,13 @@ def test_answers_from_the_users_configuration_are_defaults(person: Person) -> No
     assert "MIT License" in (project / "LICENSE").read_text("utf-8")
     assert "FROM python:3.12-slim" in (project / "Dockerfile").read_text("utf-8")
     assert "nickname" not in (person.root / "home" / ".cookiecutter_replay" / f"{ROOT.name}.json").read_text("utf-8")
+
+
+def test_an_expression_in_the_users_configuration_is_text_like_any_answer(person: Person) -> None:
+    configure(person, project_slug="{{ cookiecutter.project_name | lower }}-api")
+    result = person.cookiecutter("--no-input")
+    assert result.returncode == 1
+    assert "  project_slug: '{{ cookiecutter.project_name | lower }}-api' must be words " in result.stdout
 
 
 def test_a_choice_in_the_configuration_that_is_none_is_only_a_warning(person: Person) -> None:
