@@ -126,7 +126,8 @@ class OneCopy(Fleet):
             write(project / "requirements" / "layers" / f"{name}.lock", PINS.render([pin]))
         write(project / "requirements" / "layers" / "baseline.lock", LAYERS.write_shared({}))
         dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
-        write(project / ONE_COPY.dockerfile, LAYERS.in_dockerfile(dockerfile, pins))
+        empty = LAYERS.in_dockerfile(dockerfile, [])  # what is there would come first, and not by name
+        write(project / ONE_COPY.dockerfile, LAYERS.in_dockerfile(empty, pins))
 
 
 def rounds(folder: Path, index: Index, registry: Registry, engine: str) -> list[Fleet]:

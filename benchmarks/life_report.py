@@ -312,9 +312,9 @@ def reason_for(line: Line) -> str:
     """Return why a bar is missed."""
     if "time of an upgrade" in line.what:
         return (
-            "several packages with layers of their own change in a week, each installed in a step of its own. An engine that"
-            " builds into its own store then merges the layers, and unpacks again all that lie above the lowest one that"
-            " changed. uv in one layer writes no bytecode."
+            "the last step needs the files of all layers in one place, so an engine that builds into its own store links each"
+            " of them anew when one layer has changed, and unpacks again what lies above that one. Several large packages change"
+            " in a week, each installed in a step of its own. uv in one layer writes no bytecode; uv in stages does."
         )
     if "in the registry" in line.what:
         return (
