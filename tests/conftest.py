@@ -133,5 +133,6 @@ def small(tooled: Project, index: PackageIndex, no_pip_settings: None, monkeypat
     monkeypatch.setenv("PIP_INDEX_URL", index.url())
     write(tooled, "prod.in", "layer-alpha\nlayer-beta\n")
     write(tooled, "dev.in", "-c prod.txt\nlayer-gamma\n")
+    write(tooled, "layers/baseline.names", "layer-alpha\nlayer-beta\n")
     lock(tooled, "compile", "rebaseline")
     return tooled

@@ -145,8 +145,8 @@ def test_when_one_file_cannot_be_replaced_or_removed_none_is(bake: Bake, name: s
     before = requirements(project)
     texts = {
         "requirements/prod.txt": "new==1\n",
-        tool.own_lock("new"): "new==1\n",
-        tool.own_lock("pydantic-core"): None,
+        tool.LAYER_LOCK.format("new"): "new==1\n",
+        tool.LAYER_LOCK.format("pydantic-core"): None,
     }
     texts[name] = text
     with mounted(target, "--bind", str(target)), pytest.raises(OSError, match="busy"):  # nothing can be renamed onto it

@@ -61,6 +61,7 @@ def small_native(
     project = bake(dependency_manager=manager)
     install_tools(project, shared, manager)
     ask_for(project, ["layer-alpha", "layer-beta"], ["layer-gamma"])
+    write(project, "layers/baseline.names", "layer-alpha\nlayer-beta\n")
     for name, text in OLD.items():
         write(project, name, text)
     if manager != "uv":

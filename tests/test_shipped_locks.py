@@ -133,7 +133,7 @@ def test_rendered_locks_are_whole_and_hashed(bake: Bake, python: str, database: 
     for name in prod.keys() & dev.keys():
         assert prod[name][:2] == dev[name][:2], name
     tool = module(project.path / "tools" / "lock.py")
-    layers = tool.read_layers(strict=True)
+    layers = tool.read_layers()
     assert layers.everything == tool.parse(project.read("requirements/prod.txt"), "prod.txt")
     assert "pydantic-core" in layers.own
     assert "make lock" in project.read("requirements/prod.txt").split("annotated")[0]
