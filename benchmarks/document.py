@@ -235,7 +235,7 @@ VERDICTS = {
     "trial-no-bytecode": "Not kept: every start compiles these modules again.",
     "trial-start-bytecode": "Not kept: the image grows past its bar of 1.02.",
     "trial-all-bytecode": "Not kept: a larger image for modules that few services import.",
-    "trial-pip": "Open: it builds, and was not measured yet.",
+    "trial-pip": "Not decided: `make bench ARGS='--rate 1.25 --variants classic ours trial-pip'` measures it.",
     "trial-zstd": "Not kept: whether Docker 23, the oldest engine that we name, can pull them could not be tried.",
 }
 HOW = """\

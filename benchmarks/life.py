@@ -157,14 +157,13 @@ class Tools:
             pins = [*now.everything.values(), *wanted.values()]
             sizes = LAYERS.Sizes({f"{pin.name}{pin.origin}": int(pin.hashes[0]) for pin in pins})
             before, renew = now, () if now.everything else LAYERS.SHARED
-            now = LAYERS.plan(wanted, before, sizes, LAYERS.Wishes(), renew, names)
-            if more := LAYERS.overgrown(wanted, now, sizes, names):
-                now, renew = LAYERS.plan(wanted, before, sizes, LAYERS.Wishes(), more, names), more
+            now = LAYERS.upgraded(wanted, before, sizes, LAYERS.Wishes(), renew, names)
             below = [Level(layer_of(shared)) for shared in (now.baseline, now.service)]
             delta = difference(below, {name: wheel for name, wheel in lock.items() if name not in now.own})
             own = [Layer(frozenset([(name, lock[name])])) for name in now.own]
             shared = [layer for layer in (*(level.layer for level in below), delta) if any(layer)]
-            yield Image(frozenset(now.own), frozenset([*own, *shared]), len(renew))
+            renewed = sum(getattr(now, layer) != getattr(before, layer) for layer in LAYERS.SHARED)
+            yield Image(frozenset(now.own), frozenset([*own, *shared]), renewed)
 
 
 def layer_of(pins: Mapping[str, Any]) -> Layer:

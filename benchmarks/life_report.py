@@ -281,7 +281,7 @@ def page(known: Mapping[str, History], built: Mapping[str, Built], ships: Fleet 
             f"Services with different options, most with packages of their own, made on one day, on one registry and one"
             f" node. Ours stores {stored / MB:.0f} MB for all of them, {told}. One copy of each package, the base"
             f" image and the code of all would be {ships.least / MB:.0f} MB: ours is {stored / ships.least:.2f} times that,"
-            f" since large packages lie once for all. The node pulls {ships.pulled('ours') / MB:.0f} MB.\n\n"
+            f" since large packages and the baseline lie once for all. The node pulls {ships.pulled('ours') / MB:.0f} MB.\n\n"
             "![Stored for the fleet](benchmarks/fleet-stored.svg)\n"
         )
     return "\n".join([*parts, CLOSING])
@@ -359,7 +359,8 @@ CALCULATION = """\
 Everything is upgraded every week to what its lock would have been on that Monday: `uv pip compile --exclude-newer`. Bytes
 are those of wheels. A layer that the registry has is not pushed again; the first image is not counted. "The least" is the
 sum of the wheels that were not in the lock of the week before. "Ours" is decided by the tools of a generated project;
-the others were tried. "Heavy" is the number of packages with layers of their own, "edits" how often it was another.
+the others were tried. "Heavy" is the number of packages with layers of their own, "edits" how often it was another;
+"new baselines" counts both layers that packages share.
 """
 BUILT = """\
 Every way has an engine of its own that builds and pushes each week's image, and another one that pulls it. Ways take

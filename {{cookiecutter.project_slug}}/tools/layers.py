@@ -21,7 +21,7 @@ MOST = 40  # layers of single packages; an image can have 127 in all
 BASELINE, SERVICE = SHARED = ("baseline", "service")  # the layers that packages share
 
 HEADER = """\
-# The packages of one layer of the image, older than prod.txt. Do not edit it: `make rebaseline` makes it anew.
+# The packages of one layer of the image, as prod.txt had them. Do not edit it: `make rebaseline` makes it anew.
 # {digest}
 """
 FIRST = "FROM system AS layers\n"
@@ -118,6 +118,14 @@ def plan(
     layers = kept | {layer: pins for layer, pins in split(lock, common).items() if layer in renew}
     baseline, service = (without(layers[layer], own) for layer in SHARED)
     return Layers(baseline, service, dict(sorted(own.items())))
+
+
+def upgraded(
+    lock: dict[str, Pin], before: Layers, sizes: Sizes, wishes: Wishes, renew: Collection[str], common: Collection[str]
+) -> Layers:
+    """Return the layers for a lock, as `plan` does; what is cheaper to make anew is made anew as well."""
+    planned = plan(lock, before, sizes, wishes, renew, common)
+    return plan(lock, before, sizes, wishes, {*renew, *overgrown(lock, planned, sizes, common)}, common)
 
 
 def split(lock: Mapping[str, Pin], common: Collection[str]) -> dict[str, dict[str, Pin]]:

@@ -150,9 +150,8 @@ def make_layers(prod: str, actions: list[str], *, ask: bool) -> dict[str, str | 
     if ask and any("upgrade" in actions or not sizes.of(pin) for pin in missing):
         sizes = Sizes({**sizes.known, **ask_for_sizes(missing, sizes)})
     renew |= {layer for layer in layers.SHARED if layers.newer(lock, getattr(before, layer))}
-    after = layers.plan(lock, before, sizes, read_wishes(), renew, common)
-    if "upgrade" in actions and (more := layers.overgrown(lock, after, sizes, common)):
-        after = layers.plan(lock, before, sizes, read_wishes(), renew | {*more}, common)
+    decide = layers.upgraded if "upgrade" in actions else layers.plan
+    after = decide(lock, before, sizes, read_wishes(), renew, common)
     texts: dict[str, str | None] = {LAYER_LOCK.format(name): None for name in (*own_layers(), layers.SERVICE)}
     texts |= {LAYER_LOCK.format(name): render([pin]) for name, pin in after.own.items()}
     texts[BASELINE_LOCK] = layers.write_shared(after.baseline)
