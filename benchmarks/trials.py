@@ -23,7 +23,10 @@ ZSTD = Variant("trial-zstd", "zstd layers", "Layers made here are compressed wit
 PIP = Variant(
     "trial-pip", "pip instead of uv", "The pip of the base image installs: no 18 MB of uv have to come first."
 )
-TRIALS = (NO_BYTECODE, START_BYTECODE, ALL_BYTECODE, ZSTD, PIP)
+UV_SYNC = Variant(
+    "trial-uv-sync", "uv pip sync", "The last step is uv's own command, handed the whole lock, with its bytecode."
+)
+TRIALS = (NO_BYTECODE, START_BYTECODE, ALL_BYTECODE, ZSTD, PIP, UV_SYNC)
 EVENTS = ("empty", "added")
 """What is measured of them."""
 
@@ -39,6 +42,12 @@ PIP_AS_UV = r"""mkdir -p /tools/bin && cp -r /usr/local/lib/python*/site-package
 """
 """A command that takes the options which tools/sync.py gives uv."""
 
+OUR_SYNC = "python -S /tmp/tools/sync.py --have /tmp/layers/*.lock --want /tmp/prod.txt"
+THEIR_SYNC = (
+    "/tmp/tools/bin/uv pip sync --python /opt/venv/bin/python --link-mode copy --no-build --require-hashes "
+    "--compile-bytecode /tmp/prod.txt"
+)
+
 CHANGES: dict[Variant, Callable[[str], str]] = {
     NO_BYTECODE: lambda text: COMPILE.sub("", text),
     START_BYTECODE: lambda text: COMPILE.sub(lambda line: line[0].replace(line[1], f"{line[1]}, {STARTED}"), text),
@@ -51,6 +60,7 @@ CHANGES: dict[Variant, Callable[[str], str]] = {
     PIP: lambda text: INSTALL_UV.sub(lambda line: line[1] + PIP_AS_UV, text).replace(
         "id=uv.toml,target=/etc/uv/uv.toml", "id=pip.conf,target=/etc/pip.conf"
     ),
+    UV_SYNC: lambda text: text.replace(OUR_SYNC, THEIR_SYNC),
 }
 
 

@@ -1,50 +1,20 @@
-"""Removes the files of other answers, compiles the locks of the new project, and says what to type next."""
+"""Removes the folders of other answers, compiles the locks of the new project, and says what to type next."""
 
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-ANSWERS = json.loads("{{ cookiecutter | embed }}")
-
-PACKAGE = ANSWERS["package_name"]
-
-# Files and folders that exist for some answers only: question -> path -> answers.
-FILES = {
-    "ci": {".github/workflows/ci.yml": ["github"], ".gitlab-ci.yml": ["gitlab"]},
-    "database": {
-        f"{PACKAGE}/database.py": ["sqlite", "postgresql"],
-        f"{PACKAGE}/migrations": ["sqlite", "postgresql"],
-        f"{PACKAGE}/models.py": ["sqlite", "postgresql"],
-        f"{PACKAGE}/notes.py": ["sqlite", "postgresql"],
-        "tests/test_database.py": ["sqlite", "postgresql"],
-        "tests/test_notes.py": ["sqlite", "postgresql"],
-    },
-    "dependency_manager": {
-        "Pipfile": ["pipenv"],
-        "requirements/dev.in": ["pip-tools"],
-        "requirements/prod.in": ["pip-tools"],
-    },
-    "background_jobs": {
-        f"{PACKAGE}/jobs.py": ["celery"],
-        f"{PACKAGE}/postcards.py": ["celery"],
-        f"{PACKAGE}/worker.py": ["celery"],
-        "tests/test_jobs.py": ["celery"],
-        "tests/test_postcards.py": ["celery"],
-        "tests/sample_jobs.py": ["celery"],
-    },
-    "error_tracking": {f"{PACKAGE}/sentry.py": ["sentry"], "tests/test_sentry.py": ["sentry"]},
-}
+PROJECT = json.loads("{{ cookiecutter | paths | embed }}")
 
 
 def main() -> int:
     """Return 1 when the locks could not be compiled, unless LAYERCAKE_LOCK is auto or skip; else 0."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for tools/lock.py, which needs a moment to clean up
-    remove_files_of_other_answers()
+    remove_folders_of_other_answers()
     mode = os.environ.get("LAYERCAKE_LOCK") or "auto"
     actions = ["compile"]
     # Layers that are older than the lock are somebody's, whose project was generated over.
@@ -54,7 +24,7 @@ def main() -> int:
     if lock(mode, *actions) and mode not in ("auto", "skip"):
         print(f"LAYERCAKE_LOCK={mode}: the locks could not be compiled, so this is a failure.", file=sys.stderr)
         return 1
-    print(f"\nYour service is ready. Next:\n\n  cd {ANSWERS['project_slug']}\n  make setup test\n  make run\n")
+    print(f"\nYour service is ready. Next:\n\n  cd {Path.cwd().name}\n  make setup test\n  make run\n")
     return 0
 
 
@@ -63,16 +33,11 @@ def lock(mode: str, *actions: str) -> int:
     return subprocess.call([sys.executable, "tools/lock.py", *actions], env=os.environ | {"LAYERCAKE_LOCK": mode})
 
 
-def remove_files_of_other_answers() -> None:
-    """Remove what FILES has for the answers that were not given, and the folders that are then empty."""
-    for question, files in FILES.items():
-        for path in (Path(name) for name, answers in files.items() if ANSWERS[question] not in answers):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-            with contextlib.suppress(OSError):  # there is more in the folder
-                os.removedirs(path.parent)
+def remove_folders_of_other_answers() -> None:
+    """Remove the folders that only other answers fill: cookiecutter makes them, and nothing is written into them."""
+    for folder in PROJECT["folders"]:
+        with contextlib.suppress(OSError):  # somebody keeps something there
+            os.rmdir(folder)
 
 
 def pins(name: str) -> list[str]:

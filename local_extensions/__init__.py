@@ -1,6 +1,6 @@
-"""What cookiecutter loads while it asks and renders: the filters of `answers.py` and `locks.py`.
+"""What cookiecutter loads while it asks and renders: the filters, and which files a project has.
 
-The two files are executed anew for every environment. An update (cruft) renders the old and the new
+The modules beside this one are executed anew for every environment. An update (cruft) renders the old and the new
 version of the template in one process, and Python would hand the old code to both.
 """
 
@@ -22,11 +22,11 @@ class TemplateExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        for name in ("answers.py", "locks.py"):
-            path = Path(__file__).with_name(name)
-            namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
-            exec(compile(path.read_bytes(), str(path), "exec"), namespace)
-            environment.filters.update(namespace["FILTERS"])
+        modules = {name: _executed(name) for name in ("answers.py", "files.py", "locks.py")}
+        for module in modules.values():
+            environment.filters.update(module["FILTERS"])
+        self.name_of = modules["files.py"]["name_of"]
+        self.renders_files = False
         settings = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
         hooks = (path.read_text(encoding="utf-8") for path in (ROOT / "hooks").glob("*.py"))
         self.own = {text for text in (*settings.values(), *hooks) if isinstance(text, str)}
@@ -37,10 +37,14 @@ class TemplateExtension(Extension):
 
         The name of the project's folder is the first thing that is rendered after the questions, also for
         a replay and without hooks: bad answers stop there. cookiecutter renders answers too, whoever gave them. What
-        has no name is code only if it stands in the template: a default, a hook, the path of a file.
+        has no name is code only if it stands in the template: a default, a hook, the path of a file. A file that only
+        other answers bring gets an empty name, so it is never written.
         """
         if source == PROJECT_FOLDER:
+            self.renders_files = True
             return "{% if cookiecutter | checked %}" + source + "{% endif %}"
+        if self.renders_files and not name and source in self.paths:
+            return str(self.name_of(source))
         if name or source in self.own | self.paths or not any(opening in source for opening in OPENINGS):
             return source
         place, here, path = source.rpartition(f"{os.sep}.{os.sep}")  # cookiecutter puts these between for a folder
@@ -49,3 +53,10 @@ class TemplateExtension(Extension):
 
 def _literal(source: str) -> str:
     return "{{ " + json.dumps(source, ensure_ascii=False) + " }}"
+
+
+def _executed(name: str) -> dict[str, Any]:
+    path = Path(__file__).with_name(name)
+    module: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+    exec(compile(path.read_bytes(), str(path), "exec"), module)
+    return module

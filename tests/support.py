@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 SCAFFOLD = ROOT / "{{cookiecutter.project_slug}}"
@@ -174,15 +174,6 @@ def git(folder: Path, *arguments: str | Path) -> str:
 def tool(name: str) -> str:
     """Return the path of a command of the template's own virtual environment."""
     return str(Path(sys.executable).with_name(name))
-
-
-def hook(answers: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the hook defines for these answers, without running it."""
-    source = (ROOT / "hooks" / "post_gen_project.py").read_text(encoding="utf-8")
-    given = json.dumps(json.dumps({"package_name": "flask_service", **answers}))[1:-1]
-    defined: dict[str, Any] = {"__name__": "hook"}
-    exec(source.replace("{{ cookiecutter | embed }}", given), defined)
-    return defined
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from local_extensions.files import FILES, PACKAGE
 from tests.support import (
     ANSWERS,
     CHOICES,
@@ -19,6 +20,7 @@ from tests.support import (
     LARGE,
     NASTY,
     ROOT,
+    SCAFFOLD,
     Person,
     Template,
     Terminal,
@@ -137,17 +139,16 @@ def test_a_replay_of_bad_answers_is_refused_before_anything_exists(
     assert person.everything() == before
 
 
-def test_without_hooks_the_project_has_only_the_files_of_other_answers_besides(
+def test_without_hooks_the_project_is_whole_but_for_the_layers_of_large_packages(
     person: Person, expected: dict[str, bytes]
 ) -> None:
     result = person.cookiecutter("--no-input", "--accept-hooks", "no", f"python_version={HERE}")
     assert result.returncode == 0, result.stdout
     without = contents(person.work / "flask-service")
-    besides = without.keys() - expected.keys()
-    assert {".gitlab-ci.yml", "flask_service/database.py", "tests/test_database.py"} <= besides
     layered = {name for name in expected if name.startswith("requirements/layers/")} | {"Dockerfile"}
     same = expected.keys() - layered
     assert {name: without[name] for name in same} == {name: expected[name] for name in same}
+    assert expected.keys() >= without.keys()
     assert layered - without.keys() == {f"requirements/layers/{name}.lock" for name in LARGE}
     dockerfile = without["Dockerfile"].decode()
     assert "package-" not in dockerfile
@@ -206,6 +207,40 @@ def test_force_writes_over_and_skip_only_adds(person: Person, expected: dict[str
     forced = person.cookiecutter("--no-input", "--overwrite-if-exists", f"python_version={HERE}")
     assert forced.returncode == 0, forced.stdout
     assert contents(project) == expected
+
+
+@pytest.mark.parametrize("options", [["--skip-if-file-exists"], []], ids=["keep", "write over"])
+def test_what_people_have_where_other_answers_bring_a_file_stays(person: Person, options: list[str]) -> None:
+    project = person.work / "flask-service"
+    own = {}
+    for path in SCAFFOLD.rglob("*"):
+        name = path.relative_to(SCAFFOLD).as_posix()
+        if path.is_file() and any(Path(name).is_relative_to(place) for places in FILES.values() for place in places):
+            own[name.replace(PACKAGE, "flask_service")] = f"of the team: {name}\n".encode()
+    mine = project / "flask_service/migrations/mine"  # an empty folder
+    mine.mkdir(parents=True)
+    for name, data in own.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_bytes(data)
+    answers = ("ci=none", "dependency_manager=uv", f"python_version={HERE}")
+    result = person.cookiecutter("--no-input", "--overwrite-if-exists", *options, *answers)
+    assert result.returncode == 0, result.stdout
+    assert {name: data for name, data in contents(project).items() if name in own} == own
+    assert mine.is_dir()
+
+
+@pytest.mark.parametrize("name", ["README.md", "requirements", "flask_service/static/style.css", ".github"])
+def test_nothing_is_written_through_a_link(person: Person, name: str) -> None:
+    project, elsewhere = person.work / "flask-service", person.root / "elsewhere"
+    (project / name).parent.mkdir(parents=True)
+    elsewhere.mkdir()
+    (project / name).symlink_to(elsewhere)
+    before = sorted(project.rglob("*"))
+    result = person.cookiecutter("--no-input", "--overwrite-if-exists", "ci=none")
+    assert result.returncode == 1
+    assert f"Nothing was generated: {name} would be written through a link; remove it." in result.stdout
+    assert sorted(project.rglob("*")) == before
+    assert list(elsewhere.iterdir()) == []
 
 
 def configure(person: Person, **default_context: object) -> None:

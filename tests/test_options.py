@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from local_extensions.files import FILES, PACKAGE
 from tests.conftest import Bake
-from tests.support import CHOICES, Project, hook
+from tests.support import CHOICES, Project
 
 # With an answer that leaves an option out, nothing speaks of it.
 WORDS = {
@@ -54,7 +55,9 @@ def test_without_an_option_there_is_not_a_word_of_it(bake: Bake, question: str, 
 def test_an_option_only_adds(bake: Bake, question: str, answer: str) -> None:
     without, with_it = lines(bake(**{question: "none"})), lines(bake(**{question: answer}))
     assert without.keys() <= with_it.keys()
-    own = [Path(path) for path, answers in hook({})["FILES"][question].items() if answer in answers]
+    own = [
+        Path(path.replace(PACKAGE, "flask_service")) for path, answers in FILES[question].items() if answer in answers
+    ]
     for path in with_it.keys() - without.keys():
         assert any(Path(path).is_relative_to(folder) for folder in own), path
     for path, text in without.items():

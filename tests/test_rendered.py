@@ -1,7 +1,6 @@
 """Combinations of answers, every two of them together, rendered and parsed: nothing is installed, no image built."""
 
 import ast
-import contextlib
 import html
 import itertools
 import json
@@ -21,7 +20,7 @@ from markdown_it import MarkdownIt
 from local_extensions.answers import find_problems
 from tests.conftest import Bake
 from tests.locking import module
-from tests.support import ANSWERS, CHOICES, NASTY, ROOT, SCAFFOLD, Project, contents, hook, once, pairs, pairwise, tool
+from tests.support import ANSWERS, CHOICES, NASTY, ROOT, SCAFFOLD, Project, contents, once, pairs, pairwise, tool
 
 # The longest and the shortest names: a formatter must be content with both.
 TEXTS: dict[str, dict[str, str]] = {
@@ -46,20 +45,13 @@ def matrix(shared: Path) -> dict[str, Project]:
         user = {"cookiecutters_dir": str(folder / "user"), "replay_dir": str(folder / "user")}
         (folder / "user" / "config").write_text(json.dumps(user), encoding="utf-8")
         for name, answers in MATRIX.items():
-            project = cookiecutter(
+            cookiecutter(
                 str(ROOT), no_input=True, extra_context=answers, output_dir=str(folder / name),
                 config_file=str(folder / "user" / "config"), accept_hooks=False,
             )  # fmt: skip
-            remove_files_of_other_answers(Path(project), answers)
 
     folder = once(shared / "matrix", make)
     return {name: Project(next((folder / name).iterdir())) for name in MATRIX}
-
-
-def remove_files_of_other_answers(project: Path, answers: dict[str, str]) -> None:
-    """Do what the hook does before it locks, without a process for each project."""
-    with contextlib.chdir(project):
-        hook(answers)["remove_files_of_other_answers"]()
 
 
 def files(matrix: dict[str, Project], pattern: str = "*") -> Iterator[tuple[str, Path]]:

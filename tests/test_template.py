@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cookiecutter.environment import StrictEnvironment
 
-from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD, hook
+from local_extensions.files import FILES
+from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD
 
 SETTINGS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 TEMPLATES = sorted(p for folder in (SCAFFOLD, ROOT / "templates") for p in folder.rglob("*") if p.is_file())
@@ -84,9 +85,8 @@ def test_every_python_has_shipped_locks_every_license_a_text_and_every_manager_i
 
 
 def test_every_file_that_depends_on_an_answer_exists() -> None:
-    defined = hook({"package_name": "{{cookiecutter.package_name}}"})["FILES"]
-    assert defined.keys() == {"ci", "database", "dependency_manager", "background_jobs", "error_tracking"}
-    for question, files in defined.items():
+    assert FILES.keys() == {"ci", "database", "dependency_manager", "background_jobs", "error_tracking"}
+    for question, files in FILES.items():
         for path, answers in files.items():
             assert (SCAFFOLD / path).exists(), path
             assert set(answers) < set(CHOICES[question]), path

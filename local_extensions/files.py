@@ -1,0 +1,70 @@
+"""Which files a project has: all of the scaffold, but those that only other answers bring."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+SCAFFOLD = Path(__file__).resolve().parent.parent / "{{cookiecutter.project_slug}}"
+PACKAGE = "{{cookiecutter.package_name}}"
+DATABASES = ["sqlite", "postgresql"]
+
+FILES: dict[str, dict[str, list[str]]] = {
+    "ci": {".github": ["github"], ".gitlab-ci.yml": ["gitlab"]},
+    "database": {
+        f"{PACKAGE}/database.py": DATABASES,
+        f"{PACKAGE}/migrations": DATABASES,
+        f"{PACKAGE}/models.py": DATABASES,
+        f"{PACKAGE}/notes.py": DATABASES,
+        "tests/test_database.py": DATABASES,
+        "tests/test_notes.py": DATABASES,
+    },
+    "dependency_manager": {
+        "Pipfile": ["pipenv"],
+        "requirements/dev.in": ["pip-tools"],
+        "requirements/prod.in": ["pip-tools"],
+    },
+    "background_jobs": {
+        f"{PACKAGE}/jobs.py": ["celery"],
+        f"{PACKAGE}/postcards.py": ["celery"],
+        f"{PACKAGE}/worker.py": ["celery"],
+        "tests/test_jobs.py": ["celery"],
+        "tests/test_postcards.py": ["celery"],
+        "tests/sample_jobs.py": ["celery"],
+    },
+    "error_tracking": {f"{PACKAGE}/sentry.py": ["sentry"], "tests/test_sentry.py": ["sentry"]},
+}
+"""Files and folders that exist for some answers only: question -> path in the scaffold -> answers."""
+
+
+def name_of(path: str) -> str:
+    """Return what cookiecutter shall take for the name of a file of the scaffold. It writes none whose name is empty."""
+    for question, files in FILES.items():
+        for place, answers in files.items():
+            if Path(path).is_relative_to(place):
+                return f"{{% if cookiecutter.{question} in {json.dumps(answers)} %}}{path}{{% endif %}}"
+    return path
+
+
+def paths(answers: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return which files a project has, and which folders only projects of other answers have; inner folders first."""
+    entries = sorted(SCAFFOLD.rglob("*"), reverse=True)
+    left_out = [
+        SCAFFOLD / place
+        for question, files in FILES.items()
+        for place, bringing in files.items()
+        if answers[question] not in bringing
+    ]
+
+    def rendered(entry: Path) -> str:
+        return entry.relative_to(SCAFFOLD).as_posix().replace(PACKAGE, answers["package_name"])
+
+    def is_out(entry: Path) -> bool:
+        return any(entry.is_relative_to(place) for place in left_out)
+
+    return {
+        "files": [rendered(entry) for entry in entries if entry.is_file() and not is_out(entry)],
+        "folders": [rendered(entry) for entry in entries if entry.is_dir() and is_out(entry)],
+    }
+
+
+FILTERS = {"paths": paths}
