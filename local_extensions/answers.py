@@ -21,7 +21,8 @@ WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com
 LEFT_OUT = {"build", "dist", "node_modules", "venv"}
 FREE_TEXT = ("project_name", "description", "author_name")
 MAX_TEXT = 200  # characters
-MAX_NAME = 40  # characters: then a line that holds the package stays within the 120 of the formatter
+MAX_NAME = 40  # characters
+LINE = 120  # characters: as long as the formatter lets a line of a project get
 
 # Modules of Pythons newer than the one that runs this, and one that Python itself leaves out of its list.
 MORE_STDLIB = {"annotationlib", "compression", "test"}
@@ -47,9 +48,9 @@ def find_problems(answers: Mapping[str, object]) -> list[str]:
     for name, default in QUESTIONS.items():
         answer = answers.get(name)
         if not isinstance(answer, str):
-            found[name] = [f"{answer!a} is not text; write it in quotes."]
+            found[name] = [f"{_shown(answer)} is not text; write it in quotes."]
         elif isinstance(default, list):
-            found[name] = [] if answer in default else [f"{answer!a} is not a choice; use {', '.join(default)}."]
+            found[name] = [] if answer in default else [f"{_shown(answer)} is not a choice; use {', '.join(default)}."]
         else:
             rule = {
                 "author_email": _email_problems,
@@ -84,7 +85,7 @@ def _email_problems(email: str) -> Iterator[str]:
     if len(email) > MAX_TEXT:
         yield f"has {len(email)} characters; use at most {MAX_TEXT}."
     elif not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", email):
-        yield f"{email!a} is not an address; write it like team@example.com."
+        yield f"{_shown(email)} is not an address; write it like team@example.com."
     elif "{%" in email or "{{" in email or "{#" in email:
         yield "contains {{, {% or {#; write it without."
 
@@ -94,36 +95,49 @@ def _slug_problems(slug: str) -> Iterator[str]:
         yield "is empty: the name has no letter to make it from; write one, like my-service."
         return
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
-        yield f"{slug!a} must be words of lower-case letters and digits, joined by single hyphens, like my-service2."
+        yield f"{_shown(slug)} must be words of lower-case letters and digits, joined by single hyphens, like my-service2."
     if not 2 <= len(slug) <= MAX_NAME:
         yield f"has {len(slug)} characters; use 2 to {MAX_NAME}."
+    if slug in _locked_names():
+        yield f"{_shown(slug)} is a package that the service depends on; choose another."
     if slug in WINDOWS_DEVICES:
-        yield f"{slug!a} is a device name on Windows; choose another."
+        yield f"{_shown(slug)} is a device name on Windows; choose another."
 
 
 def _package_problems(package: str) -> Iterator[str]:
     if len(package) > MAX_NAME:
         yield f"has {len(package)} characters; use at most {MAX_NAME}."
     if not re.fullmatch(r"[a-z][a-z0-9_]*", package):
-        yield f"{package!a} must be a letter, then letters, digits and underscores, all lower case, like my_service2."
+        yield f"{_shown(package)} must be a letter, then letters, digits and underscores, all lower case, like my_service2."
     elif keyword.iskeyword(package) or keyword.issoftkeyword(package):
-        yield f"{package!a} is a word of the Python language; choose another."
+        yield f"{_shown(package)} is a word of the Python language; choose another."
     elif package in sys.stdlib_module_names | MORE_STDLIB:
-        yield f"{package!a} is a module of the standard library, which it would hide; choose another."
+        yield f"{_shown(package)} is a module of the standard library, which it would hide; choose another."
     elif package in (ROOT / "locks" / "import-names.txt").read_text(encoding="utf-8").split():
-        yield f"{package!a} is a module that the service depends on; choose another."
+        yield f"{_shown(package)} is a module that the service depends on; choose another."
     elif package in _scaffold_names():
-        yield f"{package!a} is a file or folder of every generated project; choose another."
+        yield f"{_shown(package)} is a file or folder of every generated project; choose another."
     elif package in LEFT_OUT:
-        yield f"{package!a} is a folder that linters leave out; choose another."
+        yield f"{_shown(package)} is a folder that linters leave out; choose another."
     elif package in WINDOWS_DEVICES:
-        yield f"{package!a} is a device name on Windows; choose another."
+        yield f"{_shown(package)} is a device name on Windows; choose another."
+
+
+def _locked_names() -> set[str]:
+    """Return the packages of all shipped locks. What uv or Poetry take for the project itself, they do not lock."""
+    locks = (path.read_text(encoding="utf-8") for path in (ROOT / "locks").glob("*.txt"))
+    return {name for lock in locks for name in re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE)}
 
 
 def _scaffold_names() -> set[str]:
     """Return what a package must not be called: paths, on any file system, and modules that tools find by name."""
     folders = (SCAFFOLD, SCAFFOLD / "tests", SCAFFOLD / "tools")
     return {entry.name.split(".")[0].lower() for folder in folders for entry in folder.iterdir()}
+
+
+def _shown(answer: object) -> str:
+    text = ascii(answer)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_NAME]}... ({len(str(answer))} characters)"
 
 
 def quote(text: str) -> str:
@@ -137,6 +151,20 @@ def quote_python(text: str) -> str:
     if text.count('"') > text.count("'"):
         literal = "'" + literal[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
     return literal
+
+
+def assign_python(text: str, name: str) -> str:
+    """Return the line that gives a name a text, in the lines that the formatter makes of it.
+
+    How wide it takes a character for that is not ASCII depends on its tables: where that decides, it is told to stay out.
+    """
+    literal = quote_python(text)
+    line = f"{name} = {literal}"
+    if len(line) + sum(not character.isascii() for character in line) <= LINE:
+        return line
+    if not line.isascii():
+        return f"{line}  # fmt: skip"
+    return f"{name} = (\n    {literal}\n)" if len(line) > LINE >= len(f"    {literal}") else line
 
 
 def quote_markdown(text: str) -> str:
@@ -160,7 +188,7 @@ def _escape_hidden(literal: str) -> str:
 FILTERS = {
     "checked": checked,
     "quote": quote,
-    "quote_python": quote_python,
+    "assign_python": assign_python,
     "quote_markdown": quote_markdown,
     "embed": embed,
 }

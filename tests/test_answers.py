@@ -16,8 +16,8 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from local_extensions.answers import QUESTIONS, find_problems, quote, quote_markdown, quote_python
-from tests.support import NASTY, SCAFFOLD, Person, tool
+from local_extensions.answers import QUESTIONS, assign_python, find_problems, quote, quote_markdown, quote_python
+from tests.support import NASTY, ROOT, SCAFFOLD, Person, tool
 
 # What is wrong with an answer: the answer, and what the line about it says.
 WRONG = {
@@ -129,6 +129,22 @@ def test_an_answer_that_is_not_text_is_refused(answer: object) -> None:
     assert problem == "  python_version: '2.7' is not a choice; use 3.14, 3.13, 3.12, 3.11."
 
 
+def test_a_long_wrong_answer_is_not_repeated_whole() -> None:
+    for name in QUESTIONS:
+        problems = find_problems({**dict.fromkeys(QUESTIONS, "abc"), name: "(" * 40_000})
+        assert all(len(line) < 300 for line in problems), name
+        assert any(line.startswith(f"  {name}: ") and "40000 characters" in line for line in problems), name
+
+
+def test_a_project_cannot_have_the_name_of_a_package_that_it_locks() -> None:
+    locks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "locks").glob("*.txt"))
+    names = {*re.findall(r"^([a-z][a-z0-9-]*)==", locks, re.MULTILINE)}
+    assert {"flask", "gunicorn", "mypy", "pip-tools", "opentelemetry-sdk", "poetry"} <= names
+    for name in names:
+        problems = find_problems({**dict.fromkeys(QUESTIONS, "abc"), "project_slug": name})
+        assert f"  project_slug: {name!r} is a package that the service depends on; choose another." in problems
+
+
 def test_no_package_can_take_a_name_of_the_scaffold(person: Person) -> None:
     for path in (*SCAFFOLD.glob("*"), *SCAFFOLD.glob("tests/*"), *SCAFFOLD.glob("tools/*")):
         name = path.name.split(".")[0].lower()
@@ -202,13 +218,28 @@ def test_a_quoted_text_is_itself_in_toml_json_and_yaml(make: Callable[[], list[s
 def test_a_quoted_text_is_itself_in_python_and_already_formatted(make: Callable[[], list[str]], tmp_path: Path) -> None:
     expected = make()
     module = tmp_path / "texts.py"
-    module.write_text("".join(f"X{i} = {quote_python(text)}\n" for i, text in enumerate(expected)), encoding="utf-8")
+    module.write_text("".join(f"{assign_python(text, f'X{i}')}\n" for i, text in enumerate(expected)), encoding="utf-8")
     tree = ast.parse(module.read_bytes())
     assert [
         ast.literal_eval(statement.value) for statement in tree.body if isinstance(statement, ast.Assign)
     ] == expected
     result = subprocess.run(
-        [tool("ruff"), "format", "--isolated", "--diff", module], capture_output=True, text=True, check=False
+        [tool("ruff"), "format", "--isolated", "--line-length", "120", "--diff", module],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[:2000]
+
+
+@pytest.mark.parametrize("character", ["a", "ö", "漢", "🚀", "e\u0301", "👩\u200d🚀", '"', "\u202e"])
+def test_a_text_of_any_length_is_already_formatted(character: str, tmp_path: Path) -> None:
+    module = tmp_path / "texts.py"
+    lines = [assign_python((character * length)[:length], "NAME") for length in range(40, 201)]
+    module.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = ["--isolated", "--line-length", "120"]
+    result = subprocess.run(
+        [tool("ruff"), "format", *settings, "--diff", module], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout[:2000]
 

@@ -17,7 +17,7 @@ import yaml
 from cookiecutter.main import cookiecutter
 from markdown_it import MarkdownIt
 
-from local_extensions.answers import find_problems
+from local_extensions.answers import MAX_NAME, find_problems
 from tests.conftest import Bake
 from tests.locking import module
 from tests.support import ANSWERS, CHOICES, NASTY, ROOT, SCAFFOLD, Project, contents, once, pairs, pairwise, tool
@@ -237,6 +237,21 @@ MANIFESTS = {
     "requirements/dev.in": ["pip-tools"],
     "requirements/tools.in": CHOICES["dependency_manager"],
 }
+
+
+@pytest.mark.parametrize("database", ["none", "sqlite", "postgresql"])
+@pytest.mark.parametrize("others", ["none", "all"])
+def test_a_package_of_any_length_is_already_formatted(bake: Bake, tmp_path: Path, database: str, others: str) -> None:
+    more = {"background_jobs": "celery", "error_tracking": "sentry"} if others == "all" else {}
+    project = bake(package_name="qqqq", database=database, **more)
+    for length in range(2, MAX_NAME + 1):
+        for path in [*project.path.rglob("*.py"), project.path / "pyproject.toml"]:
+            target = tmp_path / str(length) / str(path.relative_to(project.path)).replace("qqqq", "q" * length)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text(encoding="utf-8").replace("qqqq", "q" * length), encoding="utf-8")
+    for command in ("check", "format --diff"):
+        result = subprocess.run([tool("ruff"), *command.split(), tmp_path], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout[:4000]
 
 
 def test_only_what_a_dependency_manager_reads_depends_on_it(bake: Bake) -> None:

@@ -1,8 +1,8 @@
 """What the service calls itself, on its pages and wherever else it is seen."""
 
 SLUG = "{{ cookiecutter.project_slug }}"
-NAME = {{ cookiecutter.project_name | quote_python }}
-DESCRIPTION = {{ cookiecutter.description | quote_python }}
+{{ cookiecutter.project_name | assign_python("NAME") }}
+{{ cookiecutter.description | assign_python("DESCRIPTION") }}
 
 API_VERSION = "1"
 """Raised when clients have to change."""
