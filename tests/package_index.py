@@ -17,13 +17,21 @@ from tests.wheels import Wheel
 USER, PASSWORD = "lodger", "hunter2-s3cret"
 JSON = "application/vnd.pypi.simple.v1+json"
 
-# Name, version and what it needs. gamma needs alpha, delta cannot live with alpha 1.1.
+# Name, version and what it needs. gamma needs alpha, delta cannot live with alpha 1.1; app 9.0 not with core 2.0.
 PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-alpha", "1.0", ()),
     ("layer-alpha", "1.1", ()),
     ("layer-beta", "2.0", ()),
     ("layer-gamma", "3.0", ("layer-alpha", 'layer-beta; sys_platform == "nowhere"')),
     ("layer-delta", "4.0", ("layer-alpha<1.1",)),
+    ("layer-core", "1.0", ()),
+    ("layer-core", "1.1", ()),
+    ("layer-core", "2.0", ()),
+    ("layer-app", "1.0", ()),  # goes with everything, and is old
+    ("layer-app", "9.0", ("layer-core<2",)),
+    ("layer-web", "3.0", ("layer-app",)),
+    ("layer-user", "1.0", ("layer-core>=2",)),
+    ("layer-user", "2.0", ("layer-core>=1.1",)),
     ("layer-heavy", "5.0", ()),
     ("layer-heavy", "5.1", ()),
 )

@@ -34,7 +34,8 @@ def ask_for(project: Project, prod: list[str], dev: list[str]) -> None:
     for wanted, array, table in ((prod, "dependencies", "packages"), (dev, "dev", "dev-packages")):
         listed = "".join(f'  "{name}",\n' for name in wanted)
         text = re.sub(rf"(?ms)^{array} = \[.*?^\]", f"{array} = [\n{listed}]", text, count=1)
-        entries = "".join(f'{name} = "*"\n' for name in wanted)
+        split = (re.fullmatch(r"([\w-]+)(.*)", name) for name in wanted)
+        entries = "".join(f'{found[1]} = "{found[2] or "*"}"\n' for found in split if found)
         text = re.sub(rf"(?ms)^\[{table}\]\n.*?\n\n", f"[{table}]\n{entries}\n", text, count=1)
     manifest(project).write_text(text, encoding="utf-8")
 

@@ -1,11 +1,16 @@
 """pip-tools: requirements/*.in say what the service asks for, pip-compile pins it in the .txt beside them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from newest import requirements
 
 NAME = "pip-tools"
 MODULE = "piptools"
 MANIFESTS: tuple[str, ...] = ()  # those in requirements/ are at hand anyway
+ASKED = "requirements/prod.in"  # where people write what the service needs
 LOCK = ""  # the artifact is the lock
 STALE = ""
 NOT_INSTALLED = "uv"  # of requirements/tools.txt: large, and only for images
@@ -19,14 +24,25 @@ def environment(python: str) -> dict[str, str]:
     return {"CUSTOM_COMPILE_COMMAND": "make lock"}
 
 
-def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
-    """Compile the files in requirements/ below `work`; what is there is the seed whose pins are kept."""
+def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
+    """Return what is asked for, as requirements: one list for each resolution, of which the later ones keep to the first."""
+    folder = "requirements/{}".format
+    return [requirements(read(folder(name)), lambda other: read(folder(other))) for name in ("prod.in", "dev.in")]
+
+
+def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
+    """Compile the files in requirements/ below `work`; what is there is the seed whose pins are kept, but for `moves`."""
+    for lock in (work / "requirements" / "prod.txt", work / "requirements" / "dev.txt"):
+        if moves and lock.exists():
+            names = "|".join(map(re.escape, moves))
+            kept = re.sub(rf"(?m)^(?:{names})==.*\n(?:[ \t].*\n)*", "", lock.read_text(encoding="utf-8"))
+            lock.write_text(kept + "".join(f"{name}=={version}\n" for name, version in moves.items()), encoding="utf-8")
     if action == "check":  # compiling keeps a pin and its hashes even if they do not belong together
         options = ["--dry-run", "--ignore-installed", "--no-deps", "--require-hashes"]
         options += ["--find-links", "requirements/wheels"] if (work / "requirements" / "wheels").exists() else []
         files = ["-r", "requirements/prod.txt", "-r", "requirements/dev.txt"]
         run("checking the hashes", "-m", "pip", "install", *options, *files)
-    for name in ["prod", "dev"] if action == "compile" else ["tools", "prod", "dev"]:
+    for name in ["prod", "dev"] if action in ("compile", "bump") else ["tools", "prod", "dev"]:
         options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-emit-options", "--no-config"]
         options += ["--upgrade"] if action == "upgrade" else []
         files = ["--output-file", f"requirements/{name}.txt", f"requirements/{name}.in"]

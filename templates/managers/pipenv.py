@@ -13,6 +13,7 @@ from typing import Any
 NAME = "Pipenv"
 MODULE = "pipenv"
 MANIFESTS = ("Pipfile",)
+ASKED = "Pipfile"  # where people write what the service needs
 LOCK = "Pipfile.lock"
 STALE = "out-of-date"  # what Pipenv says of a lock that does not fit
 NOT_INSTALLED = ""  # of requirements/tools.txt
@@ -30,14 +31,27 @@ def environment(python: str) -> dict[str, str]:
     return quiet | place
 
 
-def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
+def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
+    """Return what is asked for, as requirements: one list for each resolution. What has no version is left to Pipenv."""
+    facts, found = read_toml(read("Pipfile"), "Pipfile"), []
+    for name, wanted in {**facts.get("dev-packages", {}), **facts.get("packages", {})}.items():
+        entry = {"version": wanted} if isinstance(wanted, str) else wanted
+        version, extras = entry.get("version", ""), entry.get("extras", [])
+        marker = f" ; {entry['markers']}" if "markers" in entry else ""
+        if version:
+            extra = f"[{','.join(extras)}]" if extras else ""
+            found.append(f"{name}{extra}{'' if version == '*' else version}{marker}")
+    return [found]
+
+
+def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
     """Bring Pipfile.lock and requirements/ below `work` up to date; for a check, only requirements/."""
     if action == "upgrade":
         run("resolving Pipfile", "-m", "pipenv", "lock")
     elif action == "check":
         run("checking Pipfile.lock", "-m", "pipenv", "verify")
-    elif not fits(run, work):
-        lock_anew(run, work, pins)
+    elif moves or not fits(run, work):
+        lock_anew(run, work, pins, moves)
     run("writing requirements/*.txt", __file__)
 
 
@@ -52,8 +66,8 @@ def fits(run: Callable[..., None], work: Path) -> bool:
     return True
 
 
-def lock_anew(run: Callable[..., None], work: Path, pins: list[str]) -> None:
-    """Lock with the pins there are, which `pipenv lock` alone would all move to the newest versions.
+def lock_anew(run: Callable[..., None], work: Path, pins: list[str], moves: dict[str, str]) -> None:
+    """Lock with the pins there are, but for `moves`, which `pipenv lock` alone would all move to the newest versions.
 
     Pipenv resolves every category within the pins of the default one. So the pins take that place, the service's
     own packages become other categories, and what Pipenv makes of these goes back where it belongs.
@@ -64,6 +78,8 @@ def lock_anew(run: Callable[..., None], work: Path, pins: list[str]) -> None:
         locked = json.loads(native.read_text(encoding="utf-8"))
         found = [*locked["default"].items(), *locked["develop"].items()]
         pins = [f"{name}{entry['version']}" for name, entry in found if "version" in entry]
+    pins = [pin for pin in pins if pin.split("==")[0] not in moves]
+    pins += [f"{name}=={version}" for name, version in moves.items()]
     renamed = re.sub(r"(?m)^\[packages\b", "[prod", re.sub(r"(?m)^\[dev-packages\b", "[dev", asked))
     kept = "".join(f'{name} = "=={version}"\n' for name, version in sorted({tuple(pin.split("==")) for pin in pins}))
     manifest.write_text(f"{renamed}\n[packages]\n{kept}", encoding="utf-8")
@@ -76,7 +92,7 @@ def lock_anew(run: Callable[..., None], work: Path, pins: list[str]) -> None:
         manifest.write_text(asked, encoding="utf-8")
         run("writing Pipfile.lock", "-m", "pipenv", "upgrade")
     except RuntimeError as error:
-        if "index was not reached" in str(error):
+        if "conflict" not in str(error) or "index was not reached" in str(error):
             raise
         manifest.write_text(asked, encoding="utf-8")
         run("Pipfile does not go with the pins: resolving it without them", "-m", "pipenv", "lock")

@@ -13,6 +13,7 @@ from typing import Any
 NAME = "Poetry"
 MODULE = "poetry"
 MANIFESTS = ("pyproject.toml",)
+ASKED = "pyproject.toml"  # where people write what the service needs
 LOCK = "poetry.lock"
 STALE = "changed significantly"  # what Poetry says of a lock that does not fit
 NOT_INSTALLED = ""  # of requirements/tools.txt
@@ -29,7 +30,14 @@ def environment(python: str) -> dict[str, str]:
     return {"POETRY_VIRTUALENVS_CREATE": "false"}
 
 
-def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
+def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
+    """Return what is asked for, as requirements: one list for each resolution."""
+    facts = read_toml(read("pyproject.toml"), "pyproject.toml")
+    groups = [facts["project"].get("dependencies", []), *facts.get("dependency-groups", {}).values()]
+    return [[requirement for group in groups for requirement in group if isinstance(requirement, str)]]
+
+
+def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
     """Bring poetry.lock and requirements/ below `work` up to date; for a check, only requirements/."""
     if action == "check":
         manifest = work / "pyproject.toml"  # Poetry would miss the README in this copy of the project
@@ -38,6 +46,8 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> 
     else:
         if not (work / LOCK).exists():
             (work / LOCK).write_text(seed(pins), encoding="utf-8")
+        if moves:
+            (work / LOCK).write_text(moved((work / LOCK).read_text(encoding="utf-8"), moves), encoding="utf-8")
         regenerate = ["--regenerate"] if action == "upgrade" else []
         run("resolving pyproject.toml", "-m", "poetry", "lock", "--no-interaction", "--no-ansi", *regenerate)
     run("writing requirements/*.txt", __file__)
@@ -50,6 +60,14 @@ def seed(pins: list[str]) -> str:
         text += f'[[package]]\nname = "{name}"\nversion = "{version}"\ndescription = ""\noptional = false\n'
         text += 'python-versions = "*"\ngroups = ["main"]\nfiles = []\n\n'
     return text + '[metadata]\nlock-version = "2.1"\npython-versions = "*"\ncontent-hash = ""\n'
+
+
+def moved(text: str, moves: dict[str, str]) -> str:
+    """Return a poetry.lock with other versions of some packages, of which it knows no more than that."""
+    first, *blocks = re.split(r"(?m)^(?=\[\[package\]\]|\[metadata\])", text)
+    names = tuple(f'[[package]]\nname = "{name}"\n' for name in moves)
+    new = seed([f"{name}=={version}" for name, version in sorted(moves.items())]).partition("[metadata]")[0]
+    return first + new + "".join(block for block in blocks if not block.startswith(names))
 
 
 def requirements(packages: list[dict[str, Any]], group: str) -> str:

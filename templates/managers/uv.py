@@ -8,10 +8,12 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 NAME = "uv"
 MODULE = "uv"
 MANIFESTS = ("pyproject.toml",)
+ASKED = "pyproject.toml"  # where people write what the service needs
 LOCK = "uv.lock"
 STALE = "run `uv lock`"  # what uv says of a lock that does not fit
 NOT_INSTALLED = ""  # of requirements/tools.txt
@@ -28,14 +30,23 @@ def environment(python: str) -> dict[str, str]:
     return {"UV_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never"}
 
 
-def lock(run: Callable[..., None], work: Path, action: str, pins: list[str]) -> None:
+def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
+    """Return what is asked for, as requirements: one list for each resolution."""
+    facts = read_toml(read("pyproject.toml"), "pyproject.toml")
+    groups = [facts["project"].get("dependencies", []), *facts.get("dependency-groups", {}).values()]
+    return [[requirement for group in groups for requirement in group if isinstance(requirement, str)]]
+
+
+def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
     """Bring uv.lock and requirements/ below `work` up to date; for a check, only what is exported."""
     if action == "check":
         run("checking uv.lock", "-m", "uv", "lock", "--check")
     else:
         if not (work / LOCK).exists():
             (work / LOCK).write_text(seed(pins), encoding="utf-8")
-        run("resolving pyproject.toml", "-m", "uv", "lock", *(["--upgrade"] if action == "upgrade" else []))
+        upgrade = [option for pin in moves.items() for option in ("--upgrade-package", "==".join(pin))]
+        upgrade = ["--upgrade"] if action == "upgrade" else upgrade
+        run("resolving pyproject.toml", "-m", "uv", "lock", *upgrade)
     export = ["-m", "uv", "export", "--frozen", "--no-emit-project", "--no-annotate", "--no-header"]
     for name, group in (("prod", ["--no-default-groups"]), ("dev", ["--only-group", "dev"])):
         run(f"exporting {name}.txt", *export, *group, "--output-file", f"requirements/{name}.txt")

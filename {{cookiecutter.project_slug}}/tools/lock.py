@@ -1,6 +1,7 @@
 """Makes the hashed locks in requirements/ out of what the service asks for. Standard library only.
 
     python tools/lock.py compile      prod.txt and dev.txt, keeping the pins they have (make lock)
+    python tools/lock.py bump --packages A B    the same, with the newest A and B that fit (make bump)
     python tools/lock.py upgrade      the same and tools.txt, with the newest versions (make upgrade)
     python tools/lock.py rebaseline   the layers of the image that packages share, from the locks (make rebaseline)
     python tools/lock.py check        fail when a lock is not what the service asks for (make lock-check)
@@ -31,12 +32,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import layers
 import manager
+import newest
 from layers import Layers, Sizes, Wishes
 from pins import LockError, Pin, normalised, parse, render
 
@@ -44,7 +46,7 @@ PYTHON = "{{ cookiecutter.python_version }}"
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 CACHE = PROJECT / ".cache"
-PROD = "requirements/prod.txt"
+PROD, DEV = "requirements/prod.txt", "requirements/dev.txt"
 LAYER_LOCK = "requirements/layers/{}.lock"
 BASELINE_LOCK, SERVICE_LOCK = map(LAYER_LOCK.format, layers.SHARED)
 COMMON = "requirements/layers/baseline.names"
@@ -76,10 +78,14 @@ FORBIDDEN = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("actions", nargs="+", choices=["compile", "upgrade", "rebaseline", "check"])
-    actions: list[str] = parser.parse_args().actions
+    parser.add_argument("actions", nargs="+", choices=["compile", "bump", "upgrade", "rebaseline", "check"])
+    parser.add_argument("--packages", nargs="*", default=[], metavar="NAME", help="what bump moves")
+    options = parser.parse_args()
+    actions: list[str] = options.actions
     if "check" in actions and actions != ["check"]:
         parser.error("check goes alone")
+    if ("bump" in actions) != bool(options.packages):
+        parser.error('bump moves the packages that are named: make bump PACKAGE="pandas urllib3"')
     mode = os.environ.get("LAYERCAKE_LOCK") or "require"
     if mode not in ("auto", "skip", "require"):
         say(f"LAYERCAKE_LOCK is {mode!r}; use auto, skip or require.")
@@ -89,8 +95,9 @@ def main() -> int:
         if actions == ["check"]:
             check()
         else:
-            publish(make(actions, skip=mode == "skip"))
-            report_changes()
+            before = pinned()
+            publish(make(actions, options.packages, skip=mode == "skip"))
+            report_changes(before, actions)
     except KeyboardInterrupt:
         say("interrupted; every lock is as it was.")
         return 130
@@ -103,12 +110,12 @@ def main() -> int:
     return 0
 
 
-def make(actions: list[str], *, skip: bool) -> dict[str, str | None]:
+def make(actions: list[str], packages: list[str], *, skip: bool) -> dict[str, str | None]:
     """Return the new text of each file that the actions ask for, by its path in the project; None for one that goes."""
     texts: dict[str, str | None] = {}
     for action in actions:
         if action != "rebaseline" and not skip:
-            texts |= compile_locks(action)
+            texts |= compile_locks(action, [*map(normalised, packages)])
     prod = texts.get(PROD) or (PROJECT / PROD).read_text(encoding="utf-8")
     return texts | make_layers(prod, actions, ask=not skip)
 
@@ -284,8 +291,12 @@ def share_changed() -> float:
     return layers.share_changed(wanted, {**now.baseline, **now.service}, Sizes.read(current(SIZES)))
 
 
-def report_changes() -> None:
-    """Say when it is time for a new baseline. In Docker, which only compiles, there is none."""
+def report_changes(before: dict[str, str], actions: list[str]) -> None:
+    """Say which pins have moved, and when it is time for a new baseline. In Docker, which only compiles, there is none."""
+    after = pinned()
+    moved = [f"{name} {old} to {after[name]}" for name, old in before.items() if after.get(name, old) != old]
+    if moved and "upgrade" not in actions:
+        say(f"moved: {', '.join(moved)}.")
     if (PROJECT / "Dockerfile").exists() and (changed := share_changed()) > layers.SHARE:
         say(f"{changed:.0%} of the small packages has changed since their layers were made; run `make rebaseline`.")
 
@@ -293,10 +304,18 @@ def report_changes() -> None:
 # Compiling
 
 
-def compile_locks(action: str) -> dict[str, str]:
-    """Return the text of each lock that compile, upgrade or check needs; the project is not touched."""
-    names = ["requirements/prod.txt", "requirements/dev.txt"]
-    names += ["requirements/tools.txt"] if action != "compile" or foreign_tools() else []
+def pinned(*names: str) -> dict[str, str]:
+    """Return the version of each package that the locks pin, by name; without those that are pinned by a URL."""
+    known = [pin for name in names or (PROD, DEV) for pin in parse(current(name), name).values()]
+    return {pin.name: pin.origin[2:] for pin in known if pin.origin.startswith("==")}
+
+
+def compile_locks(action: str, packages: Sequence[str] = ()) -> dict[str, str]:
+    """Return the text of each lock that compile, bump, upgrade or check needs; the project is not touched."""
+    if unknown := {*packages} - pinned().keys():
+        raise LockError(f"{min(unknown)} is in no lock; to add it, write it into {manager.ASKED} and run `make lock`")
+    names = [PROD, DEV]
+    names += ["requirements/tools.txt"] if action in ("upgrade", "check") or foreign_tools() else []
     names += [manager.LOCK] if manager.LOCK and action != "check" else []
     with scratch_folder() as work:
         shutil.copytree(REQUIREMENTS, work / "requirements")
@@ -305,9 +324,10 @@ def compile_locks(action: str) -> dict[str, str]:
         if interpreter := find_interpreter():
             if foreign_tools():
                 lock_tools(python_with_uv(interpreter), work)
-            run_here(tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8")), work, action)
+            tools = tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8"))
+            run_here(tools, work, action, packages)
         elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
-            run_in_docker(work, action)
+            run_in_docker(work, " ".join([action, *(["--packages", *packages] if packages else [])]))
         else:
             raise LockError(
                 f"there is neither a Python {PYTHON} that can make virtual environments nor Docker; install one of them"
@@ -398,17 +418,16 @@ def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unuse
     return str(venv / bin_python)
 
 
-def run_here(python: str, work: Path, action: str) -> None:
+def run_here(python: str, work: Path, action: str, packages: Sequence[str]) -> None:
     """Let the dependency manager bring the locks below `work` up to date; those that are there are the seed."""
-    known = [pin for name in (PROD, "requirements/dev.txt") for pin in parse(current(name), name).values()]
-    seed = {f"{pin.name}{pin.origin}" for pin in known if "==" in pin.origin}
 
     def run(title: str, *arguments: str) -> None:
         step(title, [python, "-I", *arguments], cwd=work, environment=manager.environment(python))
 
+    moves = moves_for(python, work, packages) if action in ("compile", "bump") else {}
     try:
-        manager.lock(run, work, action, sorted(seed))
-        if manager.LOCK and action != "compile":  # what is pip-tools' own, it has locked with the rest
+        manager.lock(run, work, action, [f"{name}=={version}" for name, version in sorted(pinned().items())], moves)
+        if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action)
     except LockError as error:
         if action != "check" or not manager.STALE or manager.STALE not in str(error):
@@ -417,6 +436,42 @@ def run_here(python: str, work: Path, action: str) -> None:
         raise LockError(f"{manager.LOCK} is stale: it is not what {asked} asks for; run `make lock`") from None
     if manager.KNOWS_ONE_PLATFORM and sys.platform != "linux":  # what is asked for on Linux only would be missing
         say("these locks are for this platform; for Linux: docker build --target lock --output . .")
+
+
+def moves_for(python: str, work: Path, packages: Sequence[str]) -> newest.Pins:
+    """Return the pins that move, and to which version, so that what is asked for anew is the newest that fits.
+
+    Args:
+        python: one that has the dependency manager.
+        packages: what shall be the newest besides.
+    """
+    pins, found, fixed = pinned(), newest.Pins(), newest.Pins()
+    for asked in manager.asked(lambda name: (work / name).read_text(encoding="utf-8"), read_toml):
+        command = [python, "-I", "-c", newest.UNMET]
+        words = json.dumps([asked, pins | found])
+        unmet = subprocess.run(command, input=words, capture_output=True, text=True, check=True).stdout.split()
+        if not pins or not (unmet or packages or found):
+            fixed = pinned(PROD)
+            continue
+        with_uv = python_with_uv(find_interpreter() or sys.executable)
+
+        def run(title: str, *arguments: str, with_uv: str = with_uv) -> None:
+            step(title, [with_uv, "-I", *arguments], cwd=work, environment=index_for_uv())
+
+        resolver = newest.Resolver(run, work, PYTHON)
+        try:
+            moved = newest.moves(resolver, asked, pins | found, fixed, {*unmet, *packages})
+        except LockError as error:
+            if packages:
+                raise
+            say(f"what fits is left to {manager.NAME}: {error}.")  # which knows more of what is asked for
+            continue
+        for name in sorted(moved.keys() & pins.keys() - {*unmet, *packages}):
+            if why := newest.reason(resolver, asked, pins | moved, name, pins[name]):
+                say(f"{name} moves, since {why}.")
+        found |= moved
+        fixed = pinned(PROD) | found
+    return found
 
 
 def run_in_docker(work: Path, action: str) -> None:

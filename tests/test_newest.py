@@ -1,0 +1,113 @@
+"""What is asked for anew is the newest that fits, in projects of all dependency managers: real ones lock."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bake, install_tools
+from tests.locking import lock, pins, requirements, write
+from tests.package_index import PASSWORD, USER, WHEELS, PackageIndex
+from tests.support import CHOICES, Project
+from tests.test_managers import ask_for, name_index
+
+pytestmark = pytest.mark.slow
+
+
+def pin(release: str) -> str:
+    """Return the line of a lock for a package of the index, as in layer-core-2.0."""
+    name, _, version = release.rpartition("-")
+    wheel = next(data for file, data in WHEELS.items() if file.startswith(f"{name.replace('-', '_')}-{version}-"))
+    return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n"
+
+
+def ask(project: Project, prod: list[str], dev: list[str]) -> None:
+    """Let a project ask for these packages and no others."""
+    if (project.path / "requirements/prod.in").exists():
+        write(project, "prod.in", "".join(f"{name}\n" for name in prod))
+        write(project, "dev.in", "".join(f"{name}\n" for name in ["-c prod.txt", *dev]))
+    else:
+        ask_for(project, prod, dev)
+
+
+@pytest.fixture(params=CHOICES["dependency_manager"])
+def project(
+    request: pytest.FixtureRequest,
+    bake: Bake,
+    shared: Path,
+    index: PackageIndex,
+    no_pip_settings: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Project:
+    """A project that asks for layer-core and layer-alpha; an older alpha is locked, and the newest core."""
+    manager = str(request.param)
+    made = bake(dependency_manager=manager)
+    install_tools(made, shared, manager)
+    settings = {
+        "UV_DEFAULT_INDEX": index.url(), "PIP_INDEX_URL": index.url(), "LOGIN": USER, "SECRET": PASSWORD,
+        "POETRY_HTTP_BASIC_INDEX_USERNAME": USER, "POETRY_HTTP_BASIC_INDEX_PASSWORD": PASSWORD,
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    if manager in ("poetry", "pipenv"):
+        name_index(made, index.url().replace(f"{USER}:{PASSWORD}@", ""))
+    write(made, "layers/baseline.names", "layer-alpha\nlayer-core\n")
+    write(made, "prod.txt", "".join(map(pin, ("layer-alpha-1.0", "layer-core-2.0"))))
+    write(made, "dev.txt", pin("layer-beta-2.0"))
+    ask(made, ["layer-alpha", "layer-core"], ["layer-beta"])
+    return made
+
+
+def locked(project: Project) -> None:
+    lock(project, "compile", "rebaseline")
+    assert pins(project) == {"layer-alpha==1.0", "layer-core==2.0"}
+
+
+def test_a_new_package_is_the_newest_that_fits_and_no_pin_moves_without_need(project: Project) -> None:
+    locked(project)
+    ask(project, ["layer-alpha", "layer-core", "layer-app"], ["layer-beta"])
+    said = lock(project, "compile").stdout
+    assert pins(project) == {"layer-alpha==1.0", "layer-core==1.1", "layer-app==9.0"}
+    assert re.search(r"lock: layer-core moves, since layer-app[=>]=9.0 depends on layer-core<2\.\n", said)
+    assert "lock: moved: layer-core 2.0 to 1.1.\n" in said
+    before = requirements(project)
+    lock(project, "compile")
+    lock(project, "check")
+    assert requirements(project) == before
+
+
+def test_so_is_what_a_new_package_needs(project: Project) -> None:
+    locked(project)
+    ask(project, ["layer-alpha", "layer-core", "layer-web"], ["layer-beta"])
+    lock(project, "compile")
+    assert pins(project) == {"layer-alpha==1.0", "layer-core==1.1", "layer-web==3.0", "layer-app==9.0"}
+
+
+def test_two_new_packages_fit_each_other(project: Project) -> None:
+    locked(project)
+    ask(project, ["layer-alpha", "layer-core", "layer-app", "layer-user"], ["layer-beta"])
+    lock(project, "compile")
+    assert pins(project) == {"layer-alpha==1.0", "layer-core==1.1", "layer-app==9.0", "layer-user==2.0"}
+
+
+def test_what_the_service_asks_for_does_not_move(project: Project) -> None:
+    locked(project)
+    ask(project, ["layer-alpha", "layer-core>=2", "layer-app"], ["layer-beta"])
+    lock(project, "compile")
+    assert pins(project) == {"layer-alpha==1.0", "layer-core==2.0", "layer-app==1.0"}
+
+
+def test_one_package_moves_when_it_is_named(project: Project) -> None:
+    locked(project)
+    ask(project, ["layer-gamma", "layer-core<2"], ["layer-beta"])  # gamma needs alpha
+    lock(project, "compile")
+    assert pins(project) == {"layer-alpha==1.0", "layer-gamma==3.0", "layer-core==1.1"}
+    said = lock(project, "bump", "--packages", "Layer_Alpha").stdout
+    assert pins(project) == {"layer-alpha==1.1", "layer-gamma==3.0", "layer-core==1.1"}
+    assert "lock: moved: layer-alpha 1.0 to 1.1.\n" in said
+    before = requirements(project)
+    result = lock(project, "bump", "--packages", "layer-alpha", "layer-nowhere", check=False)
+    assert result.returncode == 1
+    assert result.stdout.startswith("lock: layer-nowhere is in no lock; to add it, write it into ")
+    assert requirements(project) == before
