@@ -9,7 +9,12 @@ PACKAGE = "{{cookiecutter.package_name}}"
 DATABASES = ["sqlite", "postgresql"]
 
 FILES: dict[str, dict[str, list[str]]] = {
-    "ci": {".github": ["github"], ".gitlab-ci.yml": ["gitlab"]},
+    "ci": {
+        ".github": ["github"],
+        ".gitlab-ci.yml": ["gitlab"],
+        "renovate.json": ["gitlab"],
+        "tools/changes.py": ["github", "gitlab"],
+    },
     "database": {
         f"{PACKAGE}/database.py": DATABASES,
         f"{PACKAGE}/migrations": DATABASES,

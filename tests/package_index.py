@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pip._internal.models.index import PyPI
@@ -32,6 +33,8 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-web", "3.0", ("layer-app",)),
     ("layer-user", "1.0", ("layer-core>=2",)),
     ("layer-user", "2.0", ("layer-core>=1.1",)),
+    ("layer-fresh", "1.0", ()),
+    ("layer-fresh", "2.0", ()),  # of today
     ("layer-heavy", "5.0", ()),
     ("layer-heavy", "5.1", ()),
 )
@@ -98,7 +101,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def entry(self, file: str) -> dict[str, object]:
         digest = hashlib.sha256(WHEELS[file]).hexdigest()
-        return {"filename": file, "url": f"/files/{file}", "hashes": {"sha256": digest}, "size": len(WHEELS[file])}
+        uploaded = datetime.now(UTC) - timedelta(days=0 if file.startswith("layer_fresh-2.0") else 100)
+        return {
+            "filename": file, "url": f"/files/{file}", "hashes": {"sha256": digest}, "size": len(WHEELS[file]),
+            "upload-time": uploaded.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
+        }  # fmt: skip
 
     def link(self, file: str) -> str:
         return f'<a href="/files/{file}#sha256={hashlib.sha256(WHEELS[file]).hexdigest()}">{file}</a>\n'

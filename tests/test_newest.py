@@ -111,3 +111,23 @@ def test_one_package_moves_when_it_is_named(project: Project) -> None:
     assert result.returncode == 1
     assert result.stdout.startswith("lock: layer-nowhere is in no lock; to add it, write it into ")
     assert requirements(project) == before
+
+
+def upgrade_after_a_week(project: Project) -> None:
+    own = "layer-beta\n" if (project.path / "requirements/prod.in").exists() else "uv\n"
+    write(project, "tools.in", own)  # the rest would take long
+    lock(project, "upgrade", "--cooldown", "7")
+
+
+def test_an_upgrade_leaves_out_what_is_younger_than_its_cooldown(project: Project) -> None:
+    write(project, "prod.txt", pin("layer-alpha-1.0") + pin("layer-fresh-1.0"))
+    ask(project, ["layer-alpha", "layer-fresh"], ["layer-beta"])
+    upgrade_after_a_week(project)
+    assert pins(project) == {"layer-alpha==1.1", "layer-fresh==1.0"}
+
+
+def test_it_takes_nothing_back_that_is_locked(project: Project) -> None:
+    write(project, "prod.txt", pin("layer-alpha-1.0") + pin("layer-fresh-2.0"))
+    ask(project, ["layer-alpha", "layer-fresh"], ["layer-beta"])
+    upgrade_after_a_week(project)
+    assert pins(project) == {"layer-alpha==1.1", "layer-fresh==2.0"}

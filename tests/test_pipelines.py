@@ -5,6 +5,7 @@ that they make would be pulled from the internet, so the engine's own builds, wh
 """
 
 import json
+import os
 import re
 import shutil
 import string
@@ -20,7 +21,7 @@ import yaml
 
 from tests.conftest import Bake
 from tests.containers import UNREACHABLE, a_new_package, docker
-from tests.support import ROOT, Project, can_get, tool
+from tests.support import ROOT, Project, can_get, git, tool
 
 PYTHON = "3.14"
 BASE = f"python:{PYTHON}-slim"
@@ -52,13 +53,14 @@ def test_the_chosen_pipeline_is_there_and_nothing_speaks_of_another(bake: Bake, 
         assert PIPELINES[name] not in text
 
 
-def test_the_files_of_somebody_else_stay_beside_those_that_are_removed(bake: Bake) -> None:
+def test_a_pipeline_that_is_there_stays_beside_that_of_another_answer(bake: Bake) -> None:
     project = bake(ci="github")
     (project.path / ".github" / "CODEOWNERS").write_text("* @team\n", encoding="utf-8")
     over = ("--no-input", "--default-config", "--overwrite-if-exists", "--output-dir", project.path.parent)
     project.run(tool("cookiecutter"), *over, ROOT, "ci=gitlab")
     left = sorted(path.name for path in (project.path / ".github").rglob("*"))
-    assert left == ["CODEOWNERS"]
+    assert left == ["CODEOWNERS", "ci.yml", "dependabot.yml", "upgrade.yml", "workflows"]
+    assert (project.path / ".gitlab-ci.yml").exists()
 
 
 @pytest.mark.parametrize("ci", PIPELINES)
@@ -69,6 +71,62 @@ def test_a_pipeline_checks_everything_and_builds_only_what_bake_defines(bake: Ba
     builds = re.findall(r"docker (?:buildx )?(?:build|bake)\b.*", text)
     assert builds
     assert all(build.startswith("docker buildx bake --file docker-bake.hcl") for build in builds)
+
+
+# Upgrades
+
+
+def upgrade_commands(project: Project, ci: str) -> str:
+    """Return what the pipeline runs after the tests, up to the audit."""
+    if ci == "github":
+        steps = yaml.safe_load(project.read(".github/workflows/upgrade.yml"))["jobs"]["upgrade"]["steps"]
+        return str(next(step["run"] for step in steps if "gh pr" in step.get("run", "")))
+    script = yaml.safe_load(project.read(".gitlab-ci.yml"))["upgrade"]["script"]
+    return "\n".join(script[script.index("git add --all") : script.index("make audit")])
+
+
+@pytest.mark.parametrize("ci", PIPELINES)
+def test_an_upgrade_becomes_one_request_that_tells_what_changes(bake: Bake, tmp_path: Path, ci: str) -> None:
+    """git is real; `gh`, and the server behind GitLab's push options, are not: what they are told is looked at."""
+    project = bake(ci=ci)
+    remote, bin_folder, told = tmp_path / "remote.git", tmp_path / "bin", tmp_path / "told"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    git(remote, "config", "receive.advertisePushOptions", "true")
+    (remote / "hooks/pre-receive").write_text(
+        f"#!/bin/sh\nenv | grep GIT_PUSH_OPTION_ >>{told}; true\n", encoding="utf-8"
+    )
+    bin_folder.mkdir()
+    (bin_folder / "gh").write_text(
+        f'#!/bin/sh\necho "$@" >>{told}; cat "$5" "$7" >>{told}; [ "$2" = create ]\n', encoding="utf-8"
+    )
+    for program in (remote / "hooks/pre-receive", bin_folder / "gh"):
+        program.chmod(0o755)
+    git(project.path, "init", "--quiet", "--initial-branch", "main")
+    git(project.path, "add", "--all")
+    git(project.path, "commit", "--quiet", "--message", "made")
+    url = {"github": "https://x-access-token:t@github.com/o/r", "gitlab": "https://upgrade:t@lab.example/o/r.git"}[ci]
+    settings = {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path), "GH_TOKEN": "t",
+        "GITHUB_REPOSITORY": "o/r", "UPGRADE_TOKEN": "t", "CI_SERVER_HOST": "lab.example", "CI_PROJECT_PATH": "o/r",
+        "CI_DEFAULT_BRANCH": "main", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{remote}.insteadOf",
+        "GIT_CONFIG_VALUE_0": url,
+    }  # fmt: skip
+    (project.path / ".cache").mkdir(exist_ok=True)
+    given = [f"{name}={value}" for name, value in settings.items()]
+    command = ("env", *given, "bash", "-eo", "pipefail", "-c", upgrade_commands(project, ci))
+
+    project.run(*command)  # nothing has changed
+    assert not told.exists()
+    for _ in range(2):  # the second time, the branch is there
+        lock = project.path / "requirements/prod.txt"
+        text = lock.read_text(encoding="utf-8")
+        lock.write_text(re.sub(r"(?m)^click==\S+", f"click=={len(text)}.0", text), encoding="utf-8")
+        project.run(*command)
+        assert git(remote, "rev-parse", "upgrade") == git(project.path, "rev-parse", "HEAD")
+        git(project.path, "reset", "--quiet", "--hard", "HEAD~1")
+    said = told.read_text(encoding="utf-8")
+    assert re.search(r"\| click \| \S+ \| \d+\.0 \|", said)
+    assert re.search(r"The next image pushes about \d+\.\d MB of packages", said)
 
 
 @pytest.mark.docker

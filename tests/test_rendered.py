@@ -269,6 +269,8 @@ def test_only_what_a_dependency_manager_reads_depends_on_it(bake: Bake) -> None:
         ("check-jsonschema --builtin-schema vendor.github-workflows", ".github/workflows/*.yml"),
         ("zizmor --offline --quiet", ".github/workflows/*.yml"),
         ("check-jsonschema --builtin-schema vendor.gitlab-ci", ".gitlab-ci.yml"),
+        ("check-jsonschema --builtin-schema vendor.dependabot", ".github/dependabot.yml"),
+        ("check-jsonschema --builtin-schema vendor.renovate", "renovate.json"),
     ],
 )
 def test_a_linter_of_its_own_finds_nothing(matrix: dict[str, Project], command: str, pattern: str) -> None:

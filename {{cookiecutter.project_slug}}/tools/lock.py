@@ -32,8 +32,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import layers
@@ -80,6 +82,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("actions", nargs="+", choices=["compile", "bump", "upgrade", "rebaseline", "check"])
     parser.add_argument("--packages", nargs="*", default=[], metavar="NAME", help="what bump moves")
+    parser.add_argument("--cooldown", type=int, default=0, metavar="DAYS", help="leave out what is younger")
     options = parser.parse_args()
     actions: list[str] = options.actions
     if "check" in actions and actions != ["check"]:
@@ -96,7 +99,8 @@ def main() -> int:
             check()
         else:
             before = pinned()
-            publish(make(actions, options.packages, skip=mode == "skip"))
+            packages = [*map(normalised, options.packages)]
+            publish(make(actions, packages, options.cooldown, skip=mode == "skip"))
             report_changes(before, actions)
     except KeyboardInterrupt:
         say("interrupted; every lock is as it was.")
@@ -110,12 +114,12 @@ def main() -> int:
     return 0
 
 
-def make(actions: list[str], packages: list[str], *, skip: bool) -> dict[str, str | None]:
+def make(actions: list[str], packages: list[str], cooldown: int, *, skip: bool) -> dict[str, str | None]:
     """Return the new text of each file that the actions ask for, by its path in the project; None for one that goes."""
     texts: dict[str, str | None] = {}
     for action in actions:
         if action != "rebaseline" and not skip:
-            texts |= compile_locks(action, [*map(normalised, packages)])
+            texts |= compile_locks(action, packages, cooldown)
     prod = texts.get(PROD) or (PROJECT / PROD).read_text(encoding="utf-8")
     return texts | make_layers(prod, actions, ask=not skip)
 
@@ -259,6 +263,17 @@ def size_of(package: dict[str, Any]) -> int:
         return 0
 
 
+def cooled_down(days: int) -> dict[str, str]:
+    """Return the settings with which uv, pip-tools, Poetry and Pipenv leave out releases of the last days."""
+    if not days:
+        return {}
+    return {
+        "UV_EXCLUDE_NEWER": f"{days} days",
+        "PIP_UPLOADED_PRIOR_TO": f"P{days}D",
+        "POETRY_SOLVER_MIN_RELEASE_AGE": str(days),
+    }
+
+
 def index_for_uv() -> dict[str, str]:
     """Return the settings with which uv asks where pip would; those that are made for uv come first."""
     sources = package_sources()["global"]
@@ -310,8 +325,14 @@ def pinned(*names: str) -> dict[str, str]:
     return {pin.name: pin.origin[2:] for pin in known if pin.origin.startswith("==")}
 
 
-def compile_locks(action: str, packages: Sequence[str] = ()) -> dict[str, str]:
-    """Return the text of each lock that compile, bump, upgrade or check needs; the project is not touched."""
+def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) -> dict[str, str]:
+    """Return the text of each lock that an action needs; the project is not touched.
+
+    Args:
+        action: compile, bump, upgrade or check.
+        packages: what bump moves.
+        cooldown: the days that a release must be old.
+    """
     if unknown := {*packages} - pinned().keys():
         raise LockError(f"{min(unknown)} is in no lock; to add it, write it into {manager.ASKED} and run `make lock`")
     names = [PROD, DEV]
@@ -325,9 +346,10 @@ def compile_locks(action: str, packages: Sequence[str] = ()) -> dict[str, str]:
             if foreign_tools():
                 lock_tools(python_with_uv(interpreter), work)
             tools = tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8"))
-            run_here(tools, work, action, packages)
+            run_here(tools, work, action, packages, cooled_down(cooldown))
         elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
-            run_in_docker(work, " ".join([action, *(["--packages", *packages] if packages else [])]))
+            named = ["--packages", *packages] if packages else []
+            run_in_docker(work, " ".join([action, *named, "--cooldown", str(cooldown)]))
         else:
             raise LockError(
                 f"there is neither a Python {PYTHON} that can make virtual environments nor Docker; install one of them"
@@ -382,11 +404,13 @@ def python_with_uv(interpreter: str) -> str:
     return tools_venv(interpreter, found[0], "uv", unused="")
 
 
-def lock_tools(python: str, work: Path, action: str = "compile") -> None:
+def lock_tools(
+    python: str, work: Path, action: str = "compile", settings: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Lock requirements/tools.in below `work` with a Python that has uv; the tools.txt there is the seed."""
     options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
     files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
-    settings = {"UV_PYTHON": python, "UV_CUSTOM_COMPILE_COMMAND": "make upgrade"}
+    settings = {"UV_PYTHON": python, "UV_CUSTOM_COMPILE_COMMAND": "make upgrade", **settings}
     command = [python, "-I", "-m", "uv", "pip", "compile", *options, *files]
     step("resolving tools.in", command, cwd=work, environment=settings)
 
@@ -418,17 +442,20 @@ def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unuse
     return str(venv / bin_python)
 
 
-def run_here(python: str, work: Path, action: str, packages: Sequence[str]) -> None:
+def run_here(python: str, work: Path, action: str, packages: Sequence[str], settings: dict[str, str]) -> None:
     """Let the dependency manager bring the locks below `work` up to date; those that are there are the seed."""
 
-    def run(title: str, *arguments: str) -> None:
-        step(title, [python, "-I", *arguments], cwd=work, environment=manager.environment(python))
+    def run(title: str, *arguments: str, settings: Mapping[str, str] = settings) -> None:
+        step(title, [python, "-I", *arguments], cwd=work, environment={**manager.environment(python), **settings})
 
     moves = moves_for(python, work, packages) if action in ("compile", "bump") else {}
     try:
-        manager.lock(run, work, action, [f"{name}=={version}" for name, version in sorted(pinned().items())], moves)
+        manager.lock(run, work, action, newest.exactly(pinned()), moves)
+        if settings and (younger := lowered(python, work)):  # somebody wanted it, a security fix for example
+            kept = newest.exactly({**pins_below(work), **younger})
+            manager.lock(partial(run, settings={}), work, "compile", kept, younger)
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
-            lock_tools(python, work, action)
+            lock_tools(python, work, action, settings)
     except LockError as error:
         if action != "check" or not manager.STALE or manager.STALE not in str(error):
             raise
@@ -436,6 +463,20 @@ def run_here(python: str, work: Path, action: str, packages: Sequence[str]) -> N
         raise LockError(f"{manager.LOCK} is stale: it is not what {asked} asks for; run `make lock`") from None
     if manager.KNOWS_ONE_PLATFORM and sys.platform != "linux":  # what is asked for on Linux only would be missing
         say("these locks are for this platform; for Linux: docker build --target lock --output . .")
+
+
+def pins_below(work: Path) -> newest.Pins:
+    """Return the versions that the locks in a folder pin."""
+    known = (pin for name in (PROD, DEV) for pin in parse((work / name).read_text(encoding="utf-8"), name).values())
+    return {pin.name: pin.origin[2:] for pin in known if pin.origin.startswith("==")}
+
+
+def lowered(python: str, work: Path) -> newest.Pins:
+    """Return the pins of the project that are newer than those in a folder."""
+    words = json.dumps([pinned(), pins_below(work)])
+    command = [python, "-I", "-c", newest.LOWERED]
+    found = subprocess.run(command, input=words, capture_output=True, text=True, check=True).stdout.split()
+    return {name: pinned()[name] for name in found}
 
 
 def moves_for(python: str, work: Path, packages: Sequence[str]) -> newest.Pins:

@@ -136,3 +136,11 @@ for line in asked:
         print(canonicalize_name(requirement.name))
 """
 """Prints the packages whose pin is not what is asked for. Needs a Python that has `packaging`."""
+
+LOWERED = """\
+import json, sys
+from packaging.version import Version
+old, new = json.load(sys.stdin)
+print(*(name for name in old if name in new and Version(new[name]) < Version(old[name])))
+"""
+"""Prints the packages that have an older version in the second of two locks. Needs a Python that has `packaging`."""
