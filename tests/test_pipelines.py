@@ -96,9 +96,11 @@ def test_an_upgrade_becomes_one_request_that_tells_what_changes(bake: Bake, tmp_
         f"#!/bin/sh\nenv | grep GIT_PUSH_OPTION_ >>{told}; true\n", encoding="utf-8"
     )
     bin_folder.mkdir()
-    (bin_folder / "gh").write_text(
-        f'#!/bin/sh\necho "$@" >>{told}; cat "$5" "$7" >>{told}; [ "$2" = create ]\n', encoding="utf-8"
-    )
+    gh = f"""#!/bin/bash
+        cat "${{@: -1}}" >>{told}
+        [[ $2 = edit ]] || mkdir {tmp_path}/opened  # the second time, there is one
+    """
+    (bin_folder / "gh").write_text(gh, encoding="utf-8")
     for program in (remote / "hooks/pre-receive", bin_folder / "gh"):
         program.chmod(0o755)
     git(project.path, "init", "--quiet", "--initial-branch", "main")
@@ -125,6 +127,7 @@ def test_an_upgrade_becomes_one_request_that_tells_what_changes(bake: Bake, tmp_
         assert git(remote, "rev-parse", "upgrade") == git(project.path, "rev-parse", "HEAD")
         git(project.path, "reset", "--quiet", "--hard", "HEAD~1")
     said = told.read_text(encoding="utf-8")
+    assert ci != "github" or (tmp_path / "opened").exists()
     assert re.search(r"\| click \| \S+ \| \d+\.0 \|", said)
     assert re.search(r"The next image pushes about \d+\.\d MB of packages", said)
 
