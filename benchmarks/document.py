@@ -235,7 +235,8 @@ VERDICTS = {
     "trial-no-bytecode": "Not kept: every start compiles these modules again.",
     "trial-start-bytecode": "Not kept: the image grows past its bar of 1.02.",
     "trial-all-bytecode": "Not kept: a larger image for modules that few services import.",
-    "trial-pip": "Not decided: `make bench ARGS='--rate 1.25 --variants classic ours trial-pip'` measures it.",
+    "trial-pip": "Not kept: faster only for an empty builder with a slow link to the package index.",
+    "trial-uv-sync": "Not kept: it takes longer, and writes the bytecode of everything anew.",
     "trial-zstd": "Not kept: whether Docker 23, the oldest engine that we name, can pull them could not be tried.",
 }
 HOW = """\

@@ -117,6 +117,8 @@ def upgrade_after_a_week(project: Project) -> None:
     own = "layer-beta\n" if (project.path / "requirements/prod.in").exists() else "uv\n"
     write(project, "tools.in", own)  # the rest would take long
     lock(project, "upgrade", "--cooldown", "7")
+    if (project.path / "uv.lock").exists():
+        assert "exclude-newer" not in project.read("uv.lock")
 
 
 def test_an_upgrade_leaves_out_what_is_younger_than_its_cooldown(project: Project) -> None:

@@ -24,6 +24,11 @@ def environment(python: str) -> dict[str, str]:
     return {"CUSTOM_COMPILE_COMMAND": "make lock"}
 
 
+def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> dict[str, str]:
+    """Return the settings with which uv asks the package index that the manifest names; options in it say that themselves."""
+    return {}
+
+
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
     """Return what is asked for, as requirements: one list for each resolution, of which the later ones keep to the first."""
     folder = "requirements/{}".format

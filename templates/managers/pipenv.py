@@ -4,6 +4,7 @@ tools/lock.py imports this file; it also runs it, in a copy of the project and w
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -29,6 +30,13 @@ def environment(python: str) -> dict[str, str]:
     quiet = {"PIPENV_NOSPIN": "1", "PIPENV_VERBOSITY": "-1", "NO_COLOR": "1", "COLUMNS": "999"}
     place = {"VIRTUAL_ENV": str(Path(python).parent.parent), "PIPENV_PIPFILE": "Pipfile"}
     return quiet | place
+
+
+def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> dict[str, str]:
+    """Return the settings with which uv asks the package index that the manifest names."""
+    sources = [os.path.expandvars(source["url"]) for source in read_toml(read("Pipfile"), "Pipfile").get("source", [])]
+    named = {"UV_DEFAULT_INDEX": "".join(sources[:1]), "UV_INDEX": " ".join(sources[1:])}
+    return {name: urls for name, urls in named.items() if urls}
 
 
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
@@ -72,30 +80,26 @@ def lock_anew(run: Callable[..., None], work: Path, pins: list[str], moves: dict
     Pipenv resolves every category within the pins of the default one. So the pins take that place, the service's
     own packages become other categories, and what Pipenv makes of these goes back where it belongs.
     """
+    from pins import normalised
+
     manifest, native = work / "Pipfile", work / LOCK
     asked = manifest.read_text(encoding="utf-8")
     if native.exists():
         locked = json.loads(native.read_text(encoding="utf-8"))
         found = [*locked["default"].items(), *locked["develop"].items()]
         pins = [f"{name}{entry['version']}" for name, entry in found if "version" in entry]
-    pins = [pin for pin in pins if pin.split("==")[0] not in moves]
+    pins = [pin for pin in pins if normalised(pin.split("==")[0]) not in moves]
     pins += [f"{name}=={version}" for name, version in moves.items()]
     renamed = re.sub(r"(?m)^\[packages\b", "[prod", re.sub(r"(?m)^\[dev-packages\b", "[dev", asked))
-    kept = "".join(f'{name} = "=={version}"\n' for name, version in sorted({tuple(pin.split("==")) for pin in pins}))
+    kept = "".join(f'"{name}" = "=={version}"\n' for name, version in sorted({tuple(pin.split("==")) for pin in pins}))
     manifest.write_text(f"{renamed}\n[packages]\n{kept}", encoding="utf-8")
-    try:
-        run("resolving Pipfile", "-m", "pipenv", "lock")
-        locked = json.loads(native.read_text(encoding="utf-8"))
-        prod, dev = locked.pop("prod", {}), locked.pop("dev", {})
-        locked |= {"default": prod, "develop": dev | {name: prod[name] for name in prod.keys() & dev.keys()}}
-        native.write_text(json.dumps(locked), encoding="utf-8")
-        manifest.write_text(asked, encoding="utf-8")
-        run("writing Pipfile.lock", "-m", "pipenv", "upgrade")
-    except RuntimeError as error:
-        if "conflict" not in str(error) or "index was not reached" in str(error):
-            raise
-        manifest.write_text(asked, encoding="utf-8")
-        run("Pipfile does not go with the pins: resolving it without them", "-m", "pipenv", "lock")
+    run("resolving Pipfile", "-m", "pipenv", "lock")
+    locked = json.loads(native.read_text(encoding="utf-8"))
+    prod, dev = locked.pop("prod", {}), locked.pop("dev", {})
+    locked |= {"default": prod, "develop": dev | {name: prod[name] for name in prod.keys() & dev.keys()}}
+    native.write_text(json.dumps(locked), encoding="utf-8")
+    manifest.write_text(asked, encoding="utf-8")
+    run("writing Pipfile.lock", "-m", "pipenv", "upgrade")
 
 
 def requirements(packages: dict[str, dict[str, Any]]) -> str:

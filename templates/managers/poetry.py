@@ -3,12 +3,14 @@
 tools/lock.py imports this file; it also runs it, in a copy of the project and with the Python that has Poetry.
 """
 
+import os
 import platform
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 NAME = "Poetry"
 MODULE = "poetry"
@@ -28,6 +30,22 @@ LINUX = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"
 def environment(python: str) -> dict[str, str]:
     """Return what its commands need to know."""
     return {"POETRY_VIRTUALENVS_CREATE": "false"}
+
+
+def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> dict[str, str]:
+    """Return the settings with which uv asks the package index that the manifest names."""
+    facts = read_toml(read("pyproject.toml"), "pyproject.toml")
+    settings: dict[str, str] = {}
+    for source in facts.get("tool", {}).get("poetry", {}).get("source", []):
+        name = re.sub(r"\W", "_", source["name"]).upper()
+        login = [os.environ.get(f"POETRY_HTTP_BASIC_{name}_{part}", "") for part in ("USERNAME", "PASSWORD")]
+        url = re.sub(
+            "(?<=://)", ":".join(quote(part, safe="") for part in login) + "@" if any(login) else "", source["url"]
+        )
+        kind = {"primary": "UV_DEFAULT_INDEX", "supplemental": "UV_INDEX"}.get(source.get("priority", "primary"))
+        if kind and "url" in source:
+            settings[kind] = f"{settings.get(kind, '')} {url}".strip()
+    return settings
 
 
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:

@@ -30,11 +30,21 @@ def environment(python: str) -> dict[str, str]:
     return {"UV_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never"}
 
 
+def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> dict[str, str]:
+    """Return the settings with which uv asks the package index that the manifest names; uv reads that itself."""
+    return {}
+
+
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
     """Return what is asked for, as requirements: one list for each resolution."""
+    from newest import name_of
+    from pins import normalised
+
     facts = read_toml(read("pyproject.toml"), "pyproject.toml")
     groups = [facts["project"].get("dependencies", []), *facts.get("dependency-groups", {}).values()]
-    return [[requirement for group in groups for requirement in group if isinstance(requirement, str)]]
+    elsewhere = {*map(normalised, facts.get("tool", {}).get("uv", {}).get("sources", {}))}  # these uv alone can find
+    asked = [requirement for group in groups for requirement in group if isinstance(requirement, str)]
+    return [[requirement for requirement in asked if name_of(requirement) not in elsewhere]]
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -47,6 +57,9 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], mov
         upgrade = [option for pin in moves.items() for option in ("--upgrade-package", "==".join(pin))]
         upgrade = ["--upgrade"] if action == "upgrade" else upgrade
         run("resolving pyproject.toml", "-m", "uv", "lock", *upgrade)
+        text = (work / LOCK).read_text(encoding="utf-8")  # says which releases were left out: it would be stale at once
+        text = re.sub(r"(?m)^\[options\]\n\n", "", re.sub(r"(?m)^exclude-newer.*\n", "", text))
+        (work / LOCK).write_text(text, encoding="utf-8")
     export = ["-m", "uv", "export", "--frozen", "--no-emit-project", "--no-annotate", "--no-header"]
     for name, group in (("prod", ["--no-default-groups"]), ("dev", ["--only-group", "dev"])):
         run(f"exporting {name}.txt", *export, *group, "--output-file", f"requirements/{name}.txt")

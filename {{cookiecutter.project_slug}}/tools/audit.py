@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import lock
-from pins import LockError
+from pins import LockError, parse
 
 PROJECT = '[project]\nname = "locked"\nversion = "0"\nrequires-python = ">=%s"\ndependencies = [%s]\n'
 LOCK = """\
@@ -59,6 +59,9 @@ def audit() -> int:
         asked = os.environ.get("AUDIT_URL") or "osv.dev"
         raise LockError(f"{asked} could not be asked, so nothing is known: {lock.last_words(result.stderr)}")
     print(result.stdout.strip() or f"audit: no known vulnerability in {len(pins)} packages.")
+    elsewhere = {name for file in (lock.PROD, lock.DEV) for name in parse(lock.current(file), file)} - pins.keys()
+    if elsewhere:
+        print(f"audit: nobody was asked about {', '.join(sorted(elsewhere))}, pinned by a URL.", file=sys.stderr)
     return result.returncode
 
 

@@ -7,7 +7,7 @@ import layers
 import lock
 from pins import LockError, Pin, parse
 
-NAMES = (lock.PROD, lock.DEV)
+NAMES = ("requirements/tools.txt", lock.DEV, lock.PROD)
 
 
 def main() -> int:

@@ -87,7 +87,8 @@ def main() -> int:
     actions: list[str] = options.actions
     if "check" in actions and actions != ["check"]:
         parser.error("check goes alone")
-    if ("bump" in actions) != bool(options.packages):
+    packages = [normalised(name) for text in options.packages for name in text.split()]
+    if ("bump" in actions) != bool(packages) or not all(re.fullmatch("[a-z0-9-]+", name) for name in packages):
         parser.error('bump moves the packages that are named: make bump PACKAGE="pandas urllib3"')
     mode = os.environ.get("LAYERCAKE_LOCK") or "require"
     if mode not in ("auto", "skip", "require"):
@@ -99,7 +100,6 @@ def main() -> int:
             check()
         else:
             before = pinned()
-            packages = [*map(normalised, options.packages)]
             publish(make(actions, packages, options.cooldown, skip=mode == "skip"))
             report_changes(before, actions)
     except KeyboardInterrupt:
@@ -334,7 +334,7 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
         cooldown: the days that a release must be old.
     """
     if unknown := {*packages} - pinned().keys():
-        raise LockError(f"{min(unknown)} is in no lock; to add it, write it into {manager.ASKED} and run `make lock`")
+        raise LockError(f"no lock has a version of {min(unknown)}; ask for it in {manager.ASKED} and run `make lock`")
     names = [PROD, DEV]
     names += ["requirements/tools.txt"] if action in ("upgrade", "check") or foreign_tools() else []
     names += [manager.LOCK] if manager.LOCK and action != "check" else []
@@ -448,12 +448,15 @@ def run_here(python: str, work: Path, action: str, packages: Sequence[str], sett
     def run(title: str, *arguments: str, settings: Mapping[str, str] = settings) -> None:
         step(title, [python, "-I", *arguments], cwd=work, environment={**manager.environment(python), **settings})
 
-    moves = moves_for(python, work, packages) if action in ("compile", "bump") else {}
+    moves = moves_for(python, work, packages, set()) if action in ("compile", "bump") else {}
     try:
         manager.lock(run, work, action, newest.exactly(pinned()), moves)
         if settings and (younger := lowered(python, work)):  # somebody wanted it, a security fix for example
-            kept = newest.exactly({**pins_below(work), **younger})
-            manager.lock(partial(run, settings={}), work, "compile", kept, younger)
+            manager.lock(partial(run, settings={}), work, "compile", newest.exactly(pins_below(work)), younger)
+        known = pinned()
+        if action == "compile" and known and (late := pins_below(work).keys() - known.keys() - moves.keys()):
+            moves = moves_for(python, work, (), {*late})  # what an extra brings, for example
+            manager.lock(run, work, action, newest.exactly(pins_below(work)), moves)
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action, settings)
     except LockError as error:
@@ -479,33 +482,40 @@ def lowered(python: str, work: Path) -> newest.Pins:
     return {name: pinned()[name] for name in found}
 
 
-def moves_for(python: str, work: Path, packages: Sequence[str]) -> newest.Pins:
+def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str]) -> newest.Pins:
     """Return the pins that move, and to which version, so that what is asked for anew is the newest that fits.
 
     Args:
         python: one that has the dependency manager.
         packages: what shall be the newest besides.
+        late: what is needed anew, though nothing in the manifest tells.
     """
+
+    def read(name: str) -> str:
+        return (work / name).read_text(encoding="utf-8")
+
     pins, found, fixed = pinned(), newest.Pins(), newest.Pins()
-    for asked in manager.asked(lambda name: (work / name).read_text(encoding="utf-8"), read_toml):
+    index = manager.index(read, read_toml)
+    for asked in manager.asked(read, read_toml):
         command = [python, "-I", "-c", newest.UNMET]
         words = json.dumps([asked, pins | found])
         unmet = subprocess.run(command, input=words, capture_output=True, text=True, check=True).stdout.split()
-        if not pins or not (unmet or packages or found):
+        if not pins or not (unmet or packages or late or found):
             fixed = pinned(PROD)
             continue
         with_uv = python_with_uv(find_interpreter() or sys.executable)
 
         def run(title: str, *arguments: str, with_uv: str = with_uv) -> None:
-            step(title, [with_uv, "-I", *arguments], cwd=work, environment=index_for_uv())
+            step(title, [with_uv, "-I", *arguments], cwd=work, environment={**index_for_uv(), **index})
 
         resolver = newest.Resolver(run, work, PYTHON)
         try:
-            moved = newest.moves(resolver, asked, pins | found, fixed, {*unmet, *packages})
+            moved = newest.moves(resolver, asked, pins | found, fixed, {*unmet, *packages, *late})
         except LockError as error:
             if packages:
                 raise
             say(f"what fits is left to {manager.NAME}: {error}.")  # which knows more of what is asked for
+            fixed = pinned(PROD) | found
             continue
         for name in sorted(moved.keys() & pins.keys() - {*unmet, *packages}):
             if why := newest.reason(resolver, asked, pins | moved, name, pins[name]):
@@ -525,12 +535,12 @@ def run_in_docker(work: Path, action: str) -> None:
         )
     with (work / "pip.conf").open("w", encoding="utf-8") as file:
         package_sources().write(file)
-    options = f"--target lock --no-cache-filter lock-compile --progress plain --build-arg LOCK_ACTION={action}"
+    options = "--target lock --no-cache-filter lock-compile --progress plain"
     secrets = ["--secret", f"id=pip.conf,src={work / 'pip.conf'}"]
     for name, places in manager.CONFIGURATION.items():
         found = (Path(os.path.expandvars(place)).expanduser() for place in places)
         secrets += next((["--secret", f"id={name},src={path}"] for path in found if path.is_file()), [])
-    files = [*secrets, "--output", str(work), str(PROJECT)]
+    files = ["--build-arg", f"LOCK_ACTION={action}", *secrets, "--output", str(work), str(PROJECT)]
     step("compiling in Docker", ["docker", "buildx", "build", *options.split(), *files])
 
 

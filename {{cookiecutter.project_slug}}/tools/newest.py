@@ -27,6 +27,7 @@ class Resolver:
     def __init__(self, run: Callable[..., None], work: Path, python: str) -> None:
         self.run, self.work = run, work
         self.options = ["--no-header", "--no-annotate", "--python-version", python, "--python-platform", "linux"]
+        self.options += ["--no-build"]  # what has no wheel is left to the dependency manager: building runs its code
         if (work / "requirements" / "wheels").exists():
             self.options += ["--find-links", "requirements/wheels"]
 
@@ -42,10 +43,10 @@ class Resolver:
         Raises:
             LockError: there are none.
         """
-        (self.work / "asked.in").write_text("".join(f"{line}\n" for line in asked), encoding="utf-8")
+        (self.work / "requirements" / "asked.in").write_text("".join(f"{line}\n" for line in asked), encoding="utf-8")
         (self.work / "limits.txt").write_text("".join(f"{line}\n" for line in limits), encoding="utf-8")
         (self.work / "found.txt").write_text("".join(f"{line}\n" for line in exactly(kept)), encoding="utf-8")
-        files = ["--constraints", "limits.txt", "--output-file", "found.txt", "asked.in"]
+        files = ["--constraints", "limits.txt", "--output-file", "found.txt", "requirements/asked.in"]
         self.run(title, "-m", "uv", "pip", "compile", *self.options, *files)
         return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", (self.work / "found.txt").read_text(encoding="utf-8")))
 
@@ -63,9 +64,10 @@ def moves(resolver: Resolver, asked: list[str], pins: Pins, fixed: Pins, named: 
     Raises:
         LockError: nothing fits.
     """
+    options = [line for line in asked if line.startswith("-")]
     first = [line for line in asked if name_of(line) in named]
-    first += sorted(named - {*map(name_of, first)})
-    limits = [re.sub(r"\[.*?\]", "", line) for line in asked] + exactly(fixed)
+    first += options + sorted(named - {*map(name_of, first)})
+    limits = [re.sub(r"\[.*?\]", "", line) for line in asked if line not in options] + exactly(fixed)
 
     def beside(newest: Pins) -> Pins:
         new = {name: version for name, version in newest.items() if name in named or name not in pins}
@@ -94,7 +96,7 @@ def reason(resolver: Resolver, asked: list[str], wanted: Pins, name: str, versio
 
 
 def requirements(text: str, read: Callable[[str], str]) -> list[str]:
-    """Return what a requirements file asks for, and the files that it includes; its other options are passed over.
+    """Return what a requirements file asks for, and the files that it includes, with its other options.
 
     Args:
         text: what stands in it.
@@ -104,7 +106,7 @@ def requirements(text: str, read: Callable[[str], str]) -> list[str]:
     for line in re.sub(r"(?m)(^|\s)#.*$", "", text).replace("\\\n", " ").splitlines():
         if included := re.match(r"\s*(?:-r|--requirement)[\s=]*(\S+)", line):
             asked += requirements(read(included[1]), read)
-        elif line.strip() and not line.lstrip().startswith("-"):
+        elif line.strip() and not re.match(r"\s*(?:-c|--constraint)[\s=]*prod\.txt\s*$", line):
             asked.append(line.strip())
     return asked
 
@@ -123,13 +125,14 @@ UNMET = """\
 import json, sys
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+linux = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
 asked, pins = json.load(sys.stdin)
 for line in asked:
     try:
         requirement = Requirement(line)
     except InvalidRequirement:  # a path, or a mistake: the dependency manager will say so
         continue
-    if requirement.url or requirement.marker and not requirement.marker.evaluate():
+    if requirement.url or requirement.marker and not requirement.marker.evaluate(linux):
         continue
     pin = pins.get(canonicalize_name(requirement.name))
     if pin is None or not requirement.specifier.contains(pin, prereleases=True):
