@@ -240,10 +240,10 @@ def test_enough_bytes_changed_call_for_a_new_baseline(bake: Bake, capsys: pytest
     write(project, "layers/sizes.json", json.dumps({f"p{n}==1": 10 for n in range(1, 8)} | {"p0==1": 120}))
     most = re.sub(r"p([1-7])==1", r"p\1==2", lines)
     write(project, "prod.txt", most)
-    tool.report_changes()
+    tool.report_changes({}, [])
     assert capsys.readouterr().err == ""  # seven of eight, 70 bytes of 190
     write(project, "prod.txt", most.replace("p0==1", "q==1"))
-    tool.report_changes()
+    tool.report_changes({}, [])
     assert (
         "100% of the small packages has changed since their layers were made; run `make rebaseline`."
         in capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_one_package_moves_when_it_is_named(project: Project) -> None:
     before = requirements(project)
     result = lock(project, "bump", "--packages", "layer-alpha", "layer-nowhere", check=False)
     assert result.returncode == 1
-    assert result.stdout.startswith("lock: layer-nowhere is in no lock; to add it, write it into ")
+    assert result.stdout.startswith("lock: no lock has a version of layer-nowhere; ask for it in ")
     assert requirements(project) == before
 
 

@@ -1,5 +1,6 @@
 """pip-tools: requirements/*.in say what the service asks for, pip-compile pins it in the .txt beside them."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,8 +32,11 @@ def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
 
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
     """Return what is asked for, as requirements: one list for each resolution, of which the later ones keep to the first."""
-    folder = "requirements/{}".format
-    return [requirements(read(folder(name)), lambda other: read(folder(other))) for name in ("prod.in", "dev.in")]
+
+    def beside(name: str) -> str:
+        return read(os.path.join("requirements", name))
+
+    return [requirements(beside(name), beside) for name in ("prod.in", "dev.in")]
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:

@@ -275,11 +275,12 @@ def cooled_down(days: int) -> dict[str, str]:
 
 
 def index_for_uv() -> dict[str, str]:
-    """Return the settings with which uv asks where pip would; those that are made for uv come first."""
+    """Return the settings with which uv asks where pip would, as patiently; those that are made for uv come first."""
     sources = package_sources()["global"]
     names = {"UV_DEFAULT_INDEX": "index-url", "UV_INDEX": "extra-index-url", "UV_INSECURE_HOST": "trusted-host"}
     found = {name: " ".join(sources.get(option, "").split()) for name, option in names.items()}
-    return {name: value for name, value in found.items() if value and name not in os.environ}
+    patience = {"UV_HTTP_RETRIES": "1", "UV_HTTP_TIMEOUT": os.environ.get("PIP_TIMEOUT", "15")}
+    return {name: value for name, value in (found | patience).items() if value and name not in os.environ}
 
 
 def check_layers() -> None:
@@ -448,14 +449,15 @@ def run_here(python: str, work: Path, action: str, packages: Sequence[str], sett
     def run(title: str, *arguments: str, settings: Mapping[str, str] = settings) -> None:
         step(title, [python, "-I", *arguments], cwd=work, environment={**manager.environment(python), **settings})
 
-    moves = moves_for(python, work, packages, set()) if action in ("compile", "bump") else {}
+    left: list[str] = []
+    moves = moves_for(python, work, packages, set(), left) if action in ("compile", "bump") else {}
     try:
         manager.lock(run, work, action, newest.exactly(pinned()), moves)
         if settings and (younger := lowered(python, work)):  # somebody wanted it, a security fix for example
             manager.lock(partial(run, settings={}), work, "compile", newest.exactly(pins_below(work)), younger)
         known = pinned()
         if action == "compile" and known and (late := pins_below(work).keys() - known.keys() - moves.keys()):
-            moves = moves_for(python, work, (), {*late})  # what an extra brings, for example
+            moves = moves_for(python, work, (), {*late}, left)  # what an extra brings, for example
             manager.lock(run, work, action, newest.exactly(pins_below(work)), moves)
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action, settings)
@@ -464,6 +466,8 @@ def run_here(python: str, work: Path, action: str, packages: Sequence[str], sett
             raise
         asked = " and ".join(manager.MANIFESTS)
         raise LockError(f"{manager.LOCK} is stale: it is not what {asked} asks for; run `make lock`") from None
+    for message in left:
+        say(message)
     if manager.KNOWS_ONE_PLATFORM and sys.platform != "linux":  # what is asked for on Linux only would be missing
         say("these locks are for this platform; for Linux: docker build --target lock --output . .")
 
@@ -482,13 +486,14 @@ def lowered(python: str, work: Path) -> newest.Pins:
     return {name: pinned()[name] for name in found}
 
 
-def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str]) -> newest.Pins:
+def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], left: list[str]) -> newest.Pins:
     """Return the pins that move, and to which version, so that what is asked for anew is the newest that fits.
 
     Args:
         python: one that has the dependency manager.
         packages: what shall be the newest besides.
         late: what is needed anew, though nothing in the manifest tells.
+        left: takes what to say when the dependency manager has found something where uv did not.
     """
 
     def read(name: str) -> str:
@@ -514,7 +519,7 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str]) 
         except LockError as error:
             if packages:
                 raise
-            say(f"what fits is left to {manager.NAME}: {error}.")  # which knows more of what is asked for
+            left.append(f"what fits was left to {manager.NAME}: {error}.")  # which knows more of what is asked for
             fixed = pinned(PROD) | found
             continue
         for name in sorted(moved.keys() & pins.keys() - {*unmet, *packages}):

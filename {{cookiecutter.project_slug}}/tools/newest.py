@@ -5,6 +5,7 @@ asked, whichever the dependency manager: first what the newest is that fits what
 with that of the pins there are. Standard library only.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -79,7 +80,10 @@ def moves(resolver: Resolver, asked: list[str], pins: Pins, fixed: Pins, named: 
     else:
         try:
             found = beside(resolver.resolve(f"finding the newest {', '.join(sorted(named))}", first, {}, limits))
-        except LockError:  # it does not go with something else that is asked for, whatever the pins
+        except LockError as error:
+            if "unsatisfiable" not in str(error):
+                raise
+            # It does not go with something else that is asked for, whatever the pins.
             found = beside(resolver.resolve("finding the newest that fits", first + asked, {}, exactly(fixed)))
     return {name: version for name, version in found.items() if pins.get(name) != version}
 
@@ -105,7 +109,8 @@ def requirements(text: str, read: Callable[[str], str]) -> list[str]:
     asked = []
     for line in re.sub(r"(?m)(^|\s)#.*$", "", text).replace("\\\n", " ").splitlines():
         if included := re.match(r"\s*(?:-r|--requirement)[\s=]*(\S+)", line):
-            asked += requirements(read(included[1]), read)
+            with contextlib.suppress(OSError):  # the dependency manager will name the file
+                asked += requirements(read(included[1]), read)
         elif line.strip() and not re.match(r"\s*(?:-c|--constraint)[\s=]*prod\.txt\s*$", line):
             asked.append(line.strip())
     return asked
