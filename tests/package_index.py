@@ -34,7 +34,9 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-user", "1.0", ("layer-core>=2",)),
     ("layer-user", "2.0", ("layer-core>=1.1",)),
     ("layer-fresh", "1.0", ()),
-    ("layer-fresh", "2.0", ()),  # of today
+    ("layer-fresh", "2.0", ()),
+    ("layer-young", "1.0", ()),
+    ("layer-young", "2.0", ()),
     ("layer-heavy", "5.0", ()),
     ("layer-heavy", "5.1", ()),
 )
@@ -101,7 +103,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def entry(self, file: str) -> dict[str, object]:
         digest = hashlib.sha256(WHEELS[file]).hexdigest()
-        uploaded = datetime.now(UTC) - timedelta(days=0 if file.startswith("layer_fresh-2.0") else 100)
+        of_today = file.startswith(("layer_fresh-2.0", "layer_young-2.0"))
+        uploaded = datetime.now(UTC) - timedelta(days=0 if of_today else 100)
         return {
             "filename": file, "url": f"/files/{file}", "hashes": {"sha256": digest}, "size": len(WHEELS[file]),
             "upload-time": uploaded.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),

@@ -77,34 +77,21 @@ def test_a_new_package_is_the_newest_that_fits_and_no_pin_moves_without_need(pro
     assert requirements(project) == before
 
 
-def test_so_is_what_a_new_package_needs(project: Project) -> None:
+def test_so_is_what_a_new_package_needs_and_two_fit_each_other(project: Project) -> None:
     locked(project)
-    ask(project, ["layer-alpha", "layer-core", "layer-web"], ["layer-beta"])
+    ask(project, ["layer-alpha", "layer-core", "layer-web", "layer-user"], ["layer-beta"])  # web needs app
     lock(project, "compile")
-    assert pins(project) == {"layer-alpha==1.0", "layer-core==1.1", "layer-web==3.0", "layer-app==9.0"}
+    assert pins(project) == {
+        "layer-alpha==1.0", "layer-core==1.1", "layer-web==3.0", "layer-app==9.0", "layer-user==2.0",
+    }  # fmt: skip
 
 
-def test_two_new_packages_fit_each_other(project: Project) -> None:
-    locked(project)
-    ask(project, ["layer-alpha", "layer-core", "layer-app", "layer-user"], ["layer-beta"])
-    lock(project, "compile")
-    assert pins(project) == {"layer-alpha==1.0", "layer-core==1.1", "layer-app==9.0", "layer-user==2.0"}
-
-
-def test_what_the_service_asks_for_does_not_move(project: Project) -> None:
-    locked(project)
-    ask(project, ["layer-alpha", "layer-core>=2", "layer-app"], ["layer-beta"])
-    lock(project, "compile")
-    assert pins(project) == {"layer-alpha==1.0", "layer-core==2.0", "layer-app==1.0"}
-
-
-def test_one_package_moves_when_it_is_named(project: Project) -> None:
-    locked(project)
-    ask(project, ["layer-gamma", "layer-core<2"], ["layer-beta"])  # gamma needs alpha
-    lock(project, "compile")
-    assert pins(project) == {"layer-alpha==1.0", "layer-gamma==3.0", "layer-core==1.1"}
+def test_what_is_asked_for_does_not_move_but_what_is_named(project: Project) -> None:
+    ask(project, ["layer-gamma", "layer-core>=2", "layer-app"], ["layer-beta"])  # gamma needs alpha
+    lock(project, "compile", "rebaseline")
+    assert pins(project) == {"layer-alpha==1.0", "layer-gamma==3.0", "layer-core==2.0", "layer-app==1.0"}
     said = lock(project, "bump", "--packages", "Layer_Alpha").stdout
-    assert pins(project) == {"layer-alpha==1.1", "layer-gamma==3.0", "layer-core==1.1"}
+    assert pins(project) == {"layer-alpha==1.1", "layer-gamma==3.0", "layer-core==2.0", "layer-app==1.0"}
     assert "lock: moved: layer-alpha 1.0 to 1.1.\n" in said
     before = requirements(project)
     result = lock(project, "bump", "--packages", "layer-alpha", "layer-nowhere", check=False)
@@ -113,23 +100,12 @@ def test_one_package_moves_when_it_is_named(project: Project) -> None:
     assert requirements(project) == before
 
 
-def upgrade_after_a_week(project: Project) -> None:
+def test_an_upgrade_leaves_out_what_is_younger_than_its_cooldown_and_takes_nothing_back(project: Project) -> None:
+    """layer-fresh 2.0 and layer-young 2.0 are of today."""
+    write(project, "prod.txt", "".join(map(pin, ("layer-alpha-1.0", "layer-fresh-1.0", "layer-young-2.0"))))
+    ask(project, ["layer-alpha", "layer-fresh", "layer-young"], ["layer-beta"])
     own = "layer-beta\n" if (project.path / "requirements/prod.in").exists() else "uv\n"
     write(project, "tools.in", own)  # the rest would take long
     lock(project, "upgrade", "--cooldown", "7")
-    if (project.path / "uv.lock").exists():
-        assert "exclude-newer" not in project.read("uv.lock")
-
-
-def test_an_upgrade_leaves_out_what_is_younger_than_its_cooldown(project: Project) -> None:
-    write(project, "prod.txt", pin("layer-alpha-1.0") + pin("layer-fresh-1.0"))
-    ask(project, ["layer-alpha", "layer-fresh"], ["layer-beta"])
-    upgrade_after_a_week(project)
-    assert pins(project) == {"layer-alpha==1.1", "layer-fresh==1.0"}
-
-
-def test_it_takes_nothing_back_that_is_locked(project: Project) -> None:
-    write(project, "prod.txt", pin("layer-alpha-1.0") + pin("layer-fresh-2.0"))
-    ask(project, ["layer-alpha", "layer-fresh"], ["layer-beta"])
-    upgrade_after_a_week(project)
-    assert pins(project) == {"layer-alpha==1.1", "layer-fresh==2.0"}
+    assert pins(project) == {"layer-alpha==1.1", "layer-fresh==1.0", "layer-young==2.0"}
+    assert "exclude-newer" not in "".join(path.read_text(encoding="utf-8") for path in project.path.glob("uv.lock"))

@@ -318,12 +318,12 @@ def github_commands(
         "github.repository": "Team/Orders",
         "github.sha": commit,
         "github.token": "token",
-        "github.event.number": str(change),
+        "github.event.number || github.ref_name": str(change),
     }
     conditions = {
         "": True,
         "github.event_name == 'push'": change is None,
-        "github.event_name == 'pull_request'": change is not None,
+        "github.event_name != 'push'": change is not None,
     }
 
     def fill_in(variables: dict[str, str]) -> dict[str, str]:

@@ -443,7 +443,13 @@ def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unuse
     return str(venv / bin_python)
 
 
-def run_here(python: str, work: Path, action: str, packages: Sequence[str], settings: dict[str, str]) -> None:
+def run_here(
+    python: str,
+    work: Path,
+    action: str,
+    packages: Sequence[str] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Let the dependency manager bring the locks below `work` up to date; those that are there are the seed."""
 
     def run(title: str, *arguments: str, settings: Mapping[str, str] = settings) -> None:
