@@ -279,8 +279,9 @@ def index_for_uv() -> dict[str, str]:
     sources = package_sources()["global"]
     names = {"UV_DEFAULT_INDEX": "index-url", "UV_INDEX": "extra-index-url", "UV_INSECURE_HOST": "trusted-host"}
     found = {name: " ".join(sources.get(option, "").split()) for name, option in names.items()}
-    patience = {"UV_HTTP_RETRIES": "1", "UV_HTTP_TIMEOUT": os.environ.get("PIP_TIMEOUT", "15")}
-    return {name: value for name, value in (found | patience).items() if value and name not in os.environ}
+    found |= {"UV_HTTP_RETRIES": "1", "UV_HTTP_TIMEOUT": os.environ.get("PIP_TIMEOUT", "15")}
+    found["UV_INDEX_STRATEGY"] = "unsafe-best-match" if found["UV_INDEX"] else ""  # pip takes the best of all
+    return {name: value for name, value in found.items() if value and name not in os.environ}
 
 
 def check_layers() -> None:
@@ -528,7 +529,7 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
             left.append(f"what fits was left to {manager.NAME}: {error}.")  # which knows more of what is asked for
             fixed = pinned(PROD) | found
             continue
-        for name in sorted(moved.keys() & pins.keys() - {*unmet, *packages}):
+        for name in sorted(moved.keys() & pins.keys() - {*unmet, *packages})[:5]:  # more are no help
             if why := newest.reason(resolver, asked, pins | moved, name, pins[name]):
                 say(f"{name} moves, since {why}.")
         found |= moved
