@@ -223,13 +223,7 @@ def test_a_quoted_text_is_itself_in_python_and_already_formatted(make: Callable[
     assert [
         ast.literal_eval(statement.value) for statement in tree.body if isinstance(statement, ast.Assign)
     ] == expected
-    result = subprocess.run(
-        [tool("ruff"), "format", "--isolated", "--line-length", "120", "--diff", module],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[:2000]
+    assert_formatted(module)
 
 
 @pytest.mark.parametrize("character", ["a", "ö", "漢", "🚀", "e\u0301", "👩\u200d🚀", '"', "\u202e"])
@@ -237,10 +231,13 @@ def test_a_text_of_any_length_is_already_formatted(character: str, tmp_path: Pat
     module = tmp_path / "texts.py"
     lines = [assign_python((character * length)[:length], "NAME") for length in range(40, 201)]
     module.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    settings = ["--isolated", "--line-length", "120"]
-    result = subprocess.run(
-        [tool("ruff"), "format", *settings, "--diff", module], capture_output=True, text=True, check=False
-    )
+    assert_formatted(module)
+
+
+def assert_formatted(module: Path) -> None:
+    """Assert that the formatter of a project changes nothing in a module."""
+    command = [tool("ruff"), "format", "--isolated", "--line-length", "120", "--diff", str(module)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[:2000]
 
 

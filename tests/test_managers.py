@@ -49,6 +49,18 @@ def name_index(project: Project, url: str) -> None:
         file.write(pipenv if manifest(project).name == "Pipfile" else poetry)
 
 
+def use_index(project: Project, manager: str, index: PackageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a native manager ask an index with a password, each in its own way."""
+    if manager != "uv":
+        name_index(project, index.url().replace(f"{USER}:{PASSWORD}@", ""))
+    settings = {
+        "UV_DEFAULT_INDEX": index.url(), "LOGIN": USER, "SECRET": PASSWORD,
+        "POETRY_HTTP_BASIC_INDEX_USERNAME": USER, "POETRY_HTTP_BASIC_INDEX_PASSWORD": PASSWORD,
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(params=NATIVE)
 def manager(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -65,14 +77,7 @@ def small_native(
     write(project, "layers/baseline.names", "layer-alpha\nlayer-beta\n")
     for name, text in OLD.items():
         write(project, name, text)
-    if manager != "uv":
-        name_index(project, index.url().replace(f"{USER}:{PASSWORD}@", ""))
-    settings = {
-        "UV_DEFAULT_INDEX": index.url(), "LOGIN": USER, "SECRET": PASSWORD,
-        "POETRY_HTTP_BASIC_INDEX_USERNAME": USER, "POETRY_HTTP_BASIC_INDEX_PASSWORD": PASSWORD,
-    }  # fmt: skip
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    use_index(project, manager, index, monkeypatch)
     return project
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, pins, requirements, write
-from tests.package_index import PASSWORD, USER, WHEELS, PackageIndex
+from tests.package_index import WHEELS, PackageIndex
 from tests.support import CHOICES, Project
-from tests.test_managers import ask_for, name_index
+from tests.test_managers import ask_for, use_index
 
 pytestmark = pytest.mark.slow
 
@@ -44,14 +44,10 @@ def project(
     manager = str(request.param)
     made = bake(dependency_manager=manager)
     install_tools(made, shared, manager)
-    settings = {
-        "UV_DEFAULT_INDEX": index.url(), "PIP_INDEX_URL": index.url(), "LOGIN": USER, "SECRET": PASSWORD,
-        "POETRY_HTTP_BASIC_INDEX_USERNAME": USER, "POETRY_HTTP_BASIC_INDEX_PASSWORD": PASSWORD,
-    }  # fmt: skip
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    if manager in ("poetry", "pipenv"):
-        name_index(made, index.url().replace(f"{USER}:{PASSWORD}@", ""))
+    if manager == "pip-tools":
+        monkeypatch.setenv("PIP_INDEX_URL", index.url())
+    else:
+        use_index(made, manager, index, monkeypatch)
     write(made, "layers/baseline.names", "layer-alpha\nlayer-core\n")
     write(made, "prod.txt", "".join(map(pin, ("layer-alpha-1.0", "layer-core-2.0"))))
     write(made, "dev.txt", pin("layer-beta-2.0"))

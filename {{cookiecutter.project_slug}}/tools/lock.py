@@ -33,7 +33,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -321,9 +321,9 @@ def report_changes(before: dict[str, str], actions: list[str]) -> None:
 # Compiling
 
 
-def pinned(*names: str) -> dict[str, str]:
-    """Return the version of each package that the locks pin, by name; without those that are pinned by a URL."""
-    known = [pin for name in names or (PROD, DEV) for pin in parse(current(name), name).values()]
+def pinned(*names: str, below: Path = PROJECT) -> newest.Pins:
+    """Return the version of each package that the locks in a folder pin; without those that are pinned by a URL."""
+    known = [pin for name in names or (PROD, DEV) for pin in parse(current(below / name), name).values()]
     return {pin.name: pin.origin[2:] for pin in known if pin.origin.startswith("==")}
 
 
@@ -458,14 +458,16 @@ def run_here(
 
     left: list[str] = []
     moves = moves_for(python, work, packages, set(), left) if action in ("compile", "bump") else {}
+    pins = pinned()
+    seed = newest.exactly(pins)
     try:
-        manager.lock(run, work, action, newest.exactly(pinned()), moves)
-        if settings and (younger := lowered(python, work)):  # somebody wanted it, a security fix for example
-            manager.lock(partial(run, settings={}), work, "compile", newest.exactly(pins_below(work)), younger)
-        known = pinned()
-        if action == "compile" and known and (late := pins_below(work).keys() - known.keys() - moves.keys()):
+        manager.lock(run, work, action, seed, moves)
+        if settings and (lowered := named_by(python, newest.LOWERED, pins, pinned(below=work))):
+            wanted = {name: pins[name] for name in lowered}  # somebody wanted it, a security fix for example
+            manager.lock(partial(run, settings={}), work, "compile", seed, wanted)
+        if action == "compile" and pins and (late := pinned(below=work).keys() - pins.keys() - moves.keys()):
             moves = moves_for(python, work, (), {*late}, left)  # what an extra brings, for example
-            manager.lock(run, work, action, newest.exactly(pins_below(work)), moves)
+            manager.lock(run, work, action, seed, moves)
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action, settings)
     except LockError as error:
@@ -479,18 +481,10 @@ def run_here(
         say("these locks are for this platform; for Linux: docker build --target lock --output . .")
 
 
-def pins_below(work: Path) -> newest.Pins:
-    """Return the versions that the locks in a folder pin."""
-    known = (pin for name in (PROD, DEV) for pin in parse((work / name).read_text(encoding="utf-8"), name).values())
-    return {pin.name: pin.origin[2:] for pin in known if pin.origin.startswith("==")}
-
-
-def lowered(python: str, work: Path) -> newest.Pins:
-    """Return the pins of the project that are newer than those in a folder."""
-    words = json.dumps([pinned(), pins_below(work)])
-    command = [python, "-I", "-c", newest.LOWERED]
-    found = subprocess.run(command, input=words, capture_output=True, text=True, check=True).stdout.split()
-    return {name: pinned()[name] for name in found}
+def named_by(python: str, code: str, *values: object) -> list[str]:
+    """Return the names that a program prints, which reads values as JSON."""
+    command, words = [python, "-I", "-c", code], json.dumps(values)
+    return subprocess.run(command, input=words, capture_output=True, text=True, check=True).stdout.split()
 
 
 def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], left: list[str]) -> newest.Pins:
@@ -506,21 +500,18 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
     def read(name: str) -> str:
         return (work / name).read_text(encoding="utf-8")
 
+    def run(title: str, *arguments: str) -> None:
+        step(title, [uv(), "-I", *arguments], cwd=work, environment={**index_for_uv(), **index()})
+
+    uv = cache(lambda: python_with_uv(find_interpreter() or sys.executable))
+    index = cache(lambda: manager.index(read, read_toml))
+    resolver = newest.Resolver(run, work, PYTHON)
     pins, found, fixed = pinned(), newest.Pins(), newest.Pins()
-    index = manager.index(read, read_toml)
     for asked in manager.asked(read, read_toml):
-        command = [python, "-I", "-c", newest.UNMET]
-        words = json.dumps([asked, pins | found])
-        unmet = subprocess.run(command, input=words, capture_output=True, text=True, check=True).stdout.split()
+        unmet = named_by(python, newest.UNMET, asked, pins | found)
         if not pins or not (unmet or packages or late or found):
             fixed = pinned(PROD)
             continue
-        with_uv = python_with_uv(find_interpreter() or sys.executable)
-
-        def run(title: str, *arguments: str, with_uv: str = with_uv) -> None:
-            step(title, [with_uv, "-I", *arguments], cwd=work, environment={**index_for_uv(), **index})
-
-        resolver = newest.Resolver(run, work, PYTHON)
         try:
             moved = newest.moves(resolver, asked, pins | found, fixed, {*unmet, *packages, *late})
         except LockError as error:

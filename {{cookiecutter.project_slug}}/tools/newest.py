@@ -44,12 +44,16 @@ class Resolver:
         Raises:
             LockError: there are none.
         """
-        (self.work / "requirements" / "asked.in").write_text("".join(f"{line}\n" for line in asked), encoding="utf-8")
-        (self.work / "limits.txt").write_text("".join(f"{line}\n" for line in limits), encoding="utf-8")
-        (self.work / "found.txt").write_text("".join(f"{line}\n" for line in exactly(kept)), encoding="utf-8")
-        files = ["--constraints", "limits.txt", "--output-file", "found.txt", "requirements/asked.in"]
+        output = self.work / "found.txt"
+        for path, lines in (
+            (self.work / "requirements" / "asked.in", asked),
+            (self.work / "limits.txt", limits),
+            (output, exactly(kept)),
+        ):
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        files = ["--constraints", "limits.txt", "--output-file", output.name, "requirements/asked.in"]
         self.run(title, "-m", "uv", "pip", "compile", *self.options, *files)
-        return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", (self.work / "found.txt").read_text(encoding="utf-8")))
+        return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", output.read_text(encoding="utf-8")))
 
 
 def moves(resolver: Resolver, asked: list[str], pins: Pins, fixed: Pins, named: set[str]) -> Pins:
@@ -90,9 +94,8 @@ def moves(resolver: Resolver, asked: list[str], pins: Pins, fixed: Pins, named: 
 
 def reason(resolver: Resolver, asked: list[str], wanted: Pins, name: str, version: str) -> str:
     """Return what a pin is in the way of, as in "app==9 depends on lib<2"; "" when uv does not tell."""
-    others = {other: pin for other, pin in wanted.items() if other != name}
     try:
-        resolver.resolve(f"asking why {name} moves", asked, {}, exactly({**others, name: version}))
+        resolver.resolve(f"asking why {name} moves", asked, {}, exactly({**wanted, name: version}))
     except LockError as error:
         found = re.search(rf"\S+ depends on {re.escape(name)}\S+", str(error))
         return found[0].rstrip(",") if found else ""
