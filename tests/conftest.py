@@ -24,6 +24,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one test more at once than there are processors: many of them wait for an engine or a server."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what takes long first, so that no processor waits for the last test."""
     items.sort(key=lambda item: (not item.get_closest_marker("slow"), not item.get_closest_marker("docker")))

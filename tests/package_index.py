@@ -12,13 +12,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pip._internal.models.index import PyPI
 
 from tests.locking import module
-from tests.support import SCAFFOLD
+from tests.support import HERE, SCAFFOLD
 from tests.wheels import Wheel
 
 USER, PASSWORD = "lodger", "hunter2-s3cret"
+TOKEN = "e7a91c3b5d2f4608"
+"""May stand before any path."""
 JSON = "application/vnd.pypi.simple.v1+json"
 
 # Name, version and what it needs. gamma needs alpha, delta cannot live with alpha 1.1; app 9.0 not with core 2.0.
+# What wide needs depends on the processor and on the release of Python.
 PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-alpha", "1.0", ()),
     ("layer-alpha", "1.1", ()),
@@ -37,6 +40,17 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-fresh", "2.0", ()),
     ("layer-young", "1.0", ()),
     ("layer-young", "2.0", ()),
+    ("layer-early", "1.0", ()),
+    ("layer-arm", "1.0", ()),
+    (
+        "layer-wide",
+        "1.0",
+        (
+            f'layer-early; python_full_version < "{HERE}.1"',
+            'layer-arm; platform_machine == "aarch64"',
+            'layer-beta; sys_platform == "win32"',
+        ),
+    ),
     ("layer-heavy", "5.0", ()),
     ("layer-heavy", "5.1", ()),
 )
@@ -76,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        kind, _, name = self.path.strip("/").partition("/")
+        kind, _, name = self.path.removeprefix(f"/{TOKEN}").strip("/").partition("/")
         if kind == "hang":
             self.server.hangs.set()
             self.server.released.wait()

@@ -33,7 +33,23 @@ FAILURES = {
     "credential in a URL": ("layer-beta @ {wheel}", {}, "would hold an option, a credential or a path"),
     "path of this machine": ("layer-beta @ file://{wheels}/{name}", {}, "would hold an option, a credential or a path"),
     "included by a path of this machine": ("-r {wheels}/all.in", {}, "would hold an option, a credential or a path"),
-    "editable": ("-e file://{source}#egg=here", {}, "failed: Editable requirements are not allowed as constraints"),
+    "editable": ("-e file://{source}#egg=here", {}, "prod.in has the option -e, which a lock cannot keep"),
+    "option": (
+        "--find-links={wheels}\nlayer-beta",
+        {},
+        r"prod.in has the option --find-links, .*in requirements/wheels/",
+    ),
+    "broken pip.conf": (
+        "layer-beta",
+        {"PIP_CONFIG_FILE": "{wheels}/all.in"},
+        r"all.in is no configuration .* \(line 1\)",
+    ),
+    "token in a path": (
+        "layer-nowhere",
+        {"PIP_INDEX_URL": "http://127.0.0.1:9/{password}-0123456789/simple"},
+        r"http://127.0.0.1:9/\*\*\*\*/simple|Connection refused",
+    ),
+    "password with a slash": ("layer-beta", {"PIP_INDEX_URL": "http://u:/{password}#@127.0.0.1:9/simple"}, "."),
 }
 
 
@@ -63,7 +79,7 @@ def test_a_failure_is_one_line_and_leaves_every_file(
     assert "Traceback" not in result.stdout
     assert PASSWORD not in result.stdout
     last = result.stdout.splitlines()[-1]
-    steps = ("lock: resolving ", "lock: finding ", "lock: keeping ")
+    steps = ("lock: resolving ", "lock: finding ", "lock: keeping ", "lock: completing ", "lock: what fits was left")
     assert all(line.startswith(steps) for line in result.stdout.splitlines()[:-1]), result.stdout
     assert re.search(reason, last), last
     assert last.endswith("; every lock is as it was.")

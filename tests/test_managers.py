@@ -13,7 +13,7 @@ from pip._internal.models.index import PyPI
 
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, write
-from tests.package_index import PASSWORD, USER, PackageIndex
+from tests.package_index import PASSWORD, TOKEN, USER, PackageIndex
 from tests.support import CHOICES, HERE, Person, Project, Template, git, has_image, tool
 
 NATIVE = {"uv": "uv.lock", "poetry": "poetry.lock", "pipenv": "Pipfile.lock"}
@@ -107,10 +107,20 @@ REMOVE = {
 }
 
 
+MISLEADING: dict[str, Any] = {
+    "UV_NO_DEV": "1", "UV_NO_GROUP": "dev", "UV_NO_DEFAULT_GROUPS": "1", "UV_FROZEN": "1", "UV_RESOLUTION": "lowest",
+    "UV_PYTHON": "/nowhere", "UV_PROJECT": "/nowhere", "UV_NO_SOURCES": "1", "UV_PROJECT_ENVIRONMENT": "/nowhere",
+    "POETRY_VIRTUALENVS_CREATE": "true", "POETRY_VIRTUALENVS_PATH": "/nowhere", "POETRY_INSTALLER_NO_BINARY": ":all:",
+    "PIPENV_PIPFILE": "/nowhere/Pipfile", "PIPENV_SKIP_LOCK": "1", "PIPENV_PYTHON": "2.7", "PIPENV_QUIET": "1",
+    "PIPENV_CUSTOM_VENV_NAME": "other", "PIP_PREFIX": "/nowhere", "PIP_CONSTRAINT": "/nowhere",
+}  # fmt: skip
+"""Settings of a person that have nothing to do with where packages come from."""
+
+
 @pytest.mark.slow
 def test_packages_come_and_go_and_the_other_pins_stay(small_native: Project, manager: str) -> None:
     project = small_native
-    said = lock(project, "compile", "rebaseline").stdout
+    said = lock(project, "compile", "rebaseline", **MISLEADING).stdout
     assert PASSWORD not in said
     assert pins(project) == pins(project, "layers/baseline.lock") == {"layer-alpha==1.0", "layer-beta==2.0"}
     assert pins(project, "dev.txt") == {"layer-alpha==1.0", "layer-gamma==3.0"}
@@ -226,10 +236,12 @@ def test_what_a_pipfile_cannot_say_is_refused() -> None:
             locks.pipfile_entry(requirement)
 
 
-def test_a_wheel_in_the_project_is_pinned_like_any_other_package(bake: Bake) -> None:
+def test_a_wheel_in_the_project_is_pinned_like_any_other_package(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = "requirements/wheels/some_package-1.2.3-py3-none-any.whl"
     pinned = "\nsome-package==1.2.3 \\\n    --hash=sha256:aa\n"
-    uv = module(bake(dependency_manager="uv").path / "tools" / "manager.py")
+    tools = bake(dependency_manager="uv").path / "tools"
+    monkeypatch.syspath_prepend(tools)
+    uv = module(tools / "manager.py")
     exported = (
         f"./{wheel} \\\n    --hash=sha256:aa\ncolorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:bb\n"
     )
@@ -238,6 +250,17 @@ def test_a_wheel_in_the_project_is_pinned_like_any_other_package(bake: Bake) -> 
     locked = {"some-package": {"file": wheel, "hashes": ["sha256:aa"]}}
     locked["colorama"] = {"version": "==0.4.6", "markers": "sys_platform == 'win32'"}
     assert pipenv.requirements(locked) == pipenv.HEADER.format(*sys.version_info).strip() + pinned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["uv"])  # the others ask no index but those of their manifests
+def test_a_token_in_the_path_of_an_index_gets_into_no_lock(small_native: Project, index: PackageIndex) -> None:
+    project, before = small_native, everything(small_native)
+    said = lock(project, "compile", check=False, UV_DEFAULT_INDEX=index.url(f"{TOKEN}/simple")).stdout
+    assert "uv.lock would hold a secret of a package index: " in said
+    assert "/****/simple" in said
+    assert TOKEN not in said
+    assert everything(project) == before
 
 
 # Switching, as docs/managers.md tells it

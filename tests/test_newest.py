@@ -105,3 +105,17 @@ def test_an_upgrade_leaves_out_what_is_younger_than_its_cooldown_and_takes_nothi
     lock(project, "upgrade", "--cooldown", "7")
     assert pins(project) == {"layer-alpha==1.1", "layer-fresh==1.0", "layer-young==2.0"}
     assert "exclude-newer" not in "".join(path.read_text(encoding="utf-8") for path in project.path.glob("uv.lock"))
+
+
+def test_a_lock_is_for_both_processors_and_all_releases_of_its_python(project: Project) -> None:
+    ask(project, ["layer-alpha", "layer-wide"], ["layer-gamma"])
+    lock(project, "compile", "rebaseline")
+    found = re.findall(r"(?m)^layer-.*?(?= \\$)", project.read("requirements/prod.txt"))
+    on_arm = 'layer-arm==1.0 ; platform_machine == "aarch64"'
+    assert found == ["layer-alpha==1.0", on_arm, "layer-early==1.0", "layer-wide==1.0"]
+    before = requirements(project)
+    lock(project, "compile")
+    assert requirements(project) == before
+    lock(project, "check")
+    write(project, "prod.txt", re.sub(r"(?m)^layer-early.*\n( .*\n)+", "", project.read("requirements/prod.txt")))
+    assert "it lacks layer-early==1.0" in lock(project, "check", check=False).stdout

@@ -6,6 +6,9 @@ variable "VERSION" { default = "dev" }
 # read from the registry, its own are written. Without a name no registry is asked.
 variable "CACHE" { default = "" }
 
+# For other processors, with a builder that can do that: PLATFORMS=linux/amd64,linux/arm64
+variable "PLATFORMS" { default = "" }
+
 # For a private package index: the text of a pip.conf and a uv.toml. They are used and not kept.
 variable "PIP_CONF" { default = "" }
 variable "UV_TOML" { default = "" }
@@ -15,6 +18,7 @@ group "default" { targets = ["production"] }
 target "production" {
   inherits   = ["_index"]
   target     = "production"
+  platforms  = compact(split(",", PLATFORMS))
   tags       = [image(VERSION), image("latest")]
   args       = { VERSION = VERSION }
   cache-from = [for name in distinct(["main", CACHE]) : "type=registry,ref=${image("cache-${name}")}" if CACHE != ""]

@@ -36,7 +36,12 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     def beside(name: str) -> str:
         return read(os.path.join("requirements", name))
 
-    return [requirements(beside(name), beside) for name in ("prod.in", "dev.in")]
+    return [requirements(name, beside) for name in ("prod.in", "dev.in")]
+
+
+def versions(text: str) -> dict[str, str]:
+    """Return the versions that a lock of its own has; the artifact is that."""
+    return {}
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -46,13 +51,13 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], mov
             names = "|".join(map(re.escape, moves))
             kept = re.sub(rf"(?m)^(?:{names})==.*\n(?:[ \t].*\n)*", "", lock.read_text(encoding="utf-8"))
             lock.write_text(kept + "".join(f"{name}=={version}\n" for name, version in moves.items()), encoding="utf-8")
+    wheels = ["--find-links", "requirements/wheels"] if (work / "requirements" / "wheels").exists() else []
     if action == "check":  # compiling keeps a pin and its hashes even if they do not belong together
         options = ["--dry-run", "--ignore-installed", "--no-deps", "--require-hashes"]
-        options += ["--find-links", "requirements/wheels"] if (work / "requirements" / "wheels").exists() else []
         files = ["-r", "requirements/prod.txt", "-r", "requirements/dev.txt"]
-        run("checking the hashes", "-m", "pip", "install", *options, *files)
+        run("checking the hashes", "-m", "pip", "install", *options, *wheels, *files)
     for name in ["prod", "dev"] if action in ("compile", "bump") else ["tools", "prod", "dev"]:
         options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-emit-options", "--no-config"]
         options += ["--upgrade"] if action == "upgrade" else []
         files = ["--output-file", f"requirements/{name}.txt", f"requirements/{name}.in"]
-        run(f"resolving {name}.in", "-m", "piptools", "compile", *options, *files)
+        run(f"resolving {name}.in", "-m", "piptools", "compile", *options, *wheels, *files)

@@ -40,16 +40,29 @@ def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
 
 
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
-    """Return what is asked for, as requirements: one list for each resolution. What has no version is left to Pipenv."""
-    facts, found = read_toml(read("Pipfile"), "Pipfile"), []
-    for name, wanted in {**facts.get("dev-packages", {}), **facts.get("packages", {})}.items():
-        entry = {"version": wanted} if isinstance(wanted, str) else wanted
-        version, extras = entry.get("version", ""), entry.get("extras", [])
-        marker = f" ; {entry['markers']}" if "markers" in entry else ""
-        if version:
-            extra = f"[{','.join(extras)}]" if extras else ""
-            found.append(f"{name}{extra}{'' if version == '*' else version}{marker}")
-    return [found]
+    """Return what is asked for, as requirements: one list for each resolution, of which the later ones keep to the first.
+
+    What has no version is left to Pipenv.
+    """
+    facts = read_toml(read("Pipfile"), "Pipfile")
+    found: list[list[str]] = []
+    for table in ("packages", "dev-packages"):
+        found.append([])
+        for name, wanted in facts.get(table, {}).items():
+            entry = {"version": wanted} if isinstance(wanted, str) else wanted
+            version, extras = entry.get("version", ""), entry.get("extras", [])
+            marker = f" ; {entry['markers']}" if "markers" in entry else ""
+            if version:
+                extra = f"[{','.join(extras)}]" if extras else ""
+                found[-1].append(f"{name}{extra}{'' if version == '*' else version}{marker}")
+    return found
+
+
+def versions(text: str) -> dict[str, str]:
+    """Return the version of each package that a Pipfile.lock has; "" of a file."""
+    locked = json.loads(text)
+    found = {**locked["develop"], **locked["default"]}
+    return {name: entry.get("version", "").removeprefix("==") for name, entry in found.items()}
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -103,20 +116,22 @@ def lock_anew(run: Callable[..., None], work: Path, pins: list[str], moves: dict
 
 
 def requirements(packages: dict[str, dict[str, Any]]) -> str:
-    """Return the packages of a category as they are for this platform and this Python, without markers."""
-    from packaging.markers import Marker
+    """Return the packages of a category as they are for Linux and this Python, on any processor."""
+    from newest import marker_in_lock
 
     text = HEADER.format(*sys.version_info)
     for name, package in sorted(packages.items()):
-        if "markers" not in package or Marker(package["markers"]).evaluate():
+        kept = marker_in_lock(package.get("markers", ""))
+        if kept is not None:
             hashes = sorted(f"--hash={value}" for value in package.get("hashes", []))
             wheel = Path(package.get("file", "")).name.split("-")  # of a file of this project
             version = package.get("version") or (f"=={wheel[1]}" if wheel[-1].endswith(".whl") else "")
-            text += " \\\n    ".join([f"{name}{version}", *hashes]) + "\n"
+            text += " \\\n    ".join([f"{name}{version}{kept}", *hashes]) + "\n"
     return text
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
     locked = json.loads(Path(LOCK).read_text(encoding="utf-8"))
     for path, category in ((Path("requirements/prod.txt"), "default"), (Path("requirements/dev.txt"), "develop")):
         path.write_text(requirements(locked[category]), encoding="utf-8", newline="\n")

@@ -4,7 +4,6 @@ tools/lock.py imports this file; it also runs it, in a copy of the project and w
 """
 
 import os
-import platform
 import re
 import sys
 from collections.abc import Callable
@@ -24,7 +23,6 @@ KNOWS_ONE_PLATFORM = False  # whether it locks for the machine it runs on
 CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What poetry.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
-LINUX = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
 
 
 def environment(python: str) -> dict[str, str]:
@@ -53,6 +51,11 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     facts = read_toml(read("pyproject.toml"), "pyproject.toml")
     groups = [facts["project"].get("dependencies", []), *facts.get("dependency-groups", {}).values()]
     return [[requirement for group in groups for requirement in group if isinstance(requirement, str)]]
+
+
+def versions(text: str) -> dict[str, str]:
+    """Return the version of each package that a poetry.lock has."""
+    return dict(re.findall(r'(?m)^name = "(.+)"\nversion = "(.+)"$', text))
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -89,23 +92,24 @@ def moved(text: str, moves: dict[str, str]) -> str:
 
 
 def requirements(packages: list[dict[str, Any]], group: str) -> str:
-    """Return the packages of a group as they are for Linux and this Python, without markers."""
-    from packaging.markers import Marker
+    """Return the packages of a group as they are for Linux and this Python, on any processor."""
+    from newest import marker_in_lock
 
-    here = LINUX | {"platform_machine": platform.machine().replace("arm64", "aarch64")}
     text = HEADER.format(*sys.version_info)
     for package in sorted(packages, key=lambda package: str(package["name"])):
         marker = package.get("markers", "")
         marker = marker.get(group, "") if isinstance(marker, dict) else marker
-        if group in package["groups"] and (not marker or Marker(marker).evaluate(here)):
+        kept = marker_in_lock(marker) if group in package["groups"] else None
+        if kept is not None:
             hashes = sorted(f"--hash={file['hash']}" for file in package["files"])
-            text += " \\\n    ".join([f"{package['name']}=={package['version']}", *hashes]) + "\n"
+            text += " \\\n    ".join([f"{package['name']}=={package['version']}{kept}", *hashes]) + "\n"
     return text
 
 
 if __name__ == "__main__":
     import tomllib
 
+    sys.path.insert(0, str(Path(__file__).parent))
     locked = tomllib.loads(Path(LOCK).read_text(encoding="utf-8"))["package"]
     for path, group in ((Path("requirements/prod.txt"), "main"), (Path("requirements/dev.txt"), "dev")):
         path.write_text(requirements(locked, group), encoding="utf-8", newline="\n")

@@ -3,7 +3,6 @@
 tools/lock.py imports this file; it also runs it, in a copy of the project and with the Python that has uv.
 """
 
-import platform
 import re
 import sys
 from collections.abc import Callable
@@ -22,7 +21,6 @@ KNOWS_ONE_PLATFORM = False  # whether it locks for the machine it runs on
 CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What uv.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
-LINUX = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
 
 
 def environment(python: str) -> dict[str, str]:
@@ -45,6 +43,11 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     elsewhere = {*map(normalised, facts.get("tool", {}).get("uv", {}).get("sources", {}))}  # these uv alone can find
     asked = [requirement for group in groups for requirement in group if isinstance(requirement, str)]
     return [[requirement for requirement in asked if name_of(requirement) not in elsewhere]]
+
+
+def versions(text: str) -> dict[str, str]:
+    """Return the version of each package that a uv.lock has."""
+    return dict(re.findall(r'(?m)^name = "(.+)"\nversion = "(.+)"$', text))
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -76,21 +79,21 @@ def seed(pins: list[str]) -> str:
 
 
 def settle(exported: str) -> str:
-    """Return exported requirements as they are for Linux and this Python, without markers."""
-    from packaging.markers import Marker
+    """Return exported requirements as they are for Linux and this Python, on any processor."""
+    from newest import marker_in_lock
 
-    here = LINUX | {"platform_machine": platform.machine().replace("arm64", "aarch64")}
     text = HEADER.format(*sys.version_info)
     for block in re.findall(r"(?m)^\S.*(?:\n .*)*", exported):
         requirement, *hashes = re.split(r" \\\n +", block)
         pin, _, marker = requirement.partition(" ; ")
         if wheel := re.fullmatch(r".*/([^/-]+)-([^/-]+)-[^/]+\.whl", pin):  # a file of this project
             pin = f"{wheel[1].replace('_', '-')}=={wheel[2]}"
-        if not marker or Marker(marker).evaluate(here):
-            text += " \\\n    ".join([re.sub(r"\[.*\]", "", pin), *sorted(hashes)]) + "\n"
+        if (kept := marker_in_lock(marker)) is not None:
+            text += " \\\n    ".join([re.sub(r"\[.*\]", "", pin) + kept, *sorted(hashes)]) + "\n"
     return text
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
     for path in (Path("requirements/prod.txt"), Path("requirements/dev.txt")):
         path.write_text(settle(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

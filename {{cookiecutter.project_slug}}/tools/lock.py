@@ -37,6 +37,7 @@ from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
 import layers
 import manager
@@ -55,8 +56,17 @@ COMMON = "requirements/layers/baseline.names"
 SIZES = "requirements/layers/sizes.json"
 LEFT = {"lock-*": 1, "cache-check-*": 1, "tools-*": 30}  # what runs leave in .cache, and the days after which it goes
 
-# Settings of pip that would make it install elsewhere, do something else, or keep its reasons to itself.
-MISLEADING = "ABI DRY_RUN IMPLEMENTATION PLATFORM PREFIX PYTHON PYTHON_VERSION QUIET REPORT REQUIRE_HASHES ROOT TARGET"
+# The settings of tools that count: where packages come from, and how they are fetched. The others mislead: they would
+# install elsewhere, resolve otherwise, or keep their reasons to themselves.
+SETTINGS = {
+    "PIP": r"(EXTRA_)?INDEX_URL|FIND_LINKS|NO_INDEX|TRUSTED_HOST|PROXY|(CLIENT_)?CERT|KEYRING_PROVIDER|TIMEOUT|RETRIES|"
+    r"(NO_)?CACHE_DIR",
+    "UV": r"\w*INDEX\w*|FIND_LINKS|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS|KEYRING_PROVIDER|HTTP_\w+|REQUEST_TIMEOUT|"
+    r"OFFLINE|NO_CACHE|CACHE_DIR|CONFIG_FILE|CREDENTIALS_DIR|CONCURRENT_\w+|EXCLUDE_NEWER",
+    "POETRY": r"(HTTP_BASIC|PYPI_TOKEN|REPOSITORIES|CERTIFICATES|REQUESTS|KEYRING|SOLVER_MIN)_\w+|(CACHE|CONFIG|DATA)_DIR|"
+    r"HOME",
+    "PIPENV": r"PYPI_MIRROR|CACHE_DIR|TIMEOUT|REQUESTS_TIMEOUT|MAX_RETRIES",
+}
 
 # The lines that tell why a tool failed, the best first; the first is this file, speaking from inside Docker.
 TELLING = (
@@ -276,11 +286,17 @@ def cooled_down(days: int) -> dict[str, str]:
 
 def index_for_uv() -> dict[str, str]:
     """Return the settings with which uv asks where pip would, as patiently; those that are made for uv come first."""
-    sources = package_sources()["global"]
-    names = {"UV_DEFAULT_INDEX": "index-url", "UV_INDEX": "extra-index-url", "UV_INSECURE_HOST": "trusted-host"}
-    found = {name: " ".join(sources.get(option, "").split()) for name, option in names.items()}
-    found |= {"UV_HTTP_RETRIES": "1", "UV_HTTP_TIMEOUT": os.environ.get("PIP_TIMEOUT", "15")}
-    found["UV_INDEX_STRATEGY"] = "unsafe-best-match" if found["UV_INDEX"] else ""  # pip takes the best of all
+    sources = package_sources()
+    found = {
+        "UV_DEFAULT_INDEX": sources.get("INDEX_URL", ""),
+        "UV_INDEX": sources.get("EXTRA_INDEX_URL", ""),
+        "UV_FIND_LINKS": ",".join(sources.get("FIND_LINKS", "").split()),
+        "UV_INSECURE_HOST": sources.get("TRUSTED_HOST", ""),
+        "UV_HTTP_RETRIES": "1",
+        "UV_HTTP_TIMEOUT": sources.get("TIMEOUT", "15"),
+        "UV_INDEX_STRATEGY": "unsafe-best-match" if "EXTRA_INDEX_URL" in sources else "",  # pip takes the best of all
+        "UV_NO_INDEX": sources.get("NO_INDEX", ""),
+    }
     return {name: value for name, value in found.items() if value and name not in os.environ}
 
 
@@ -345,6 +361,8 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
         for name in filter(lambda name: name and (PROJECT / name).exists(), (*manager.MANIFESTS, manager.LOCK)):
             shutil.copy(PROJECT / name, work / name)
         if interpreter := find_interpreter():
+            if "PIP_CONSTRAINT" in pip_settings():
+                say(f"the constraints of pip count for no lock; limit versions in {manager.ASKED}.")
             if foreign_tools():
                 lock_tools(python_with_uv(interpreter), work)
             tools = tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8"))
@@ -468,6 +486,8 @@ def run_here(
         if action == "compile" and pins and (late := pinned(below=work).keys() - pins.keys() - moves.keys()):
             moves = moves_for(python, work, (), {*late}, left)  # what an extra brings, for example
             manager.lock(run, work, action, seed, moves)
+        if manager.KNOWS_ONE_PLATFORM:
+            complete(python, work, pins, settings)
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action, settings)
     except LockError as error:
@@ -477,8 +497,6 @@ def run_here(
         raise LockError(f"{manager.LOCK} is stale: it is not what {asked} asks for; run `make lock`") from None
     for message in left:
         say(message)
-    if manager.KNOWS_ONE_PLATFORM and sys.platform != "linux":  # what is asked for on Linux only would be missing
-        say("these locks are for this platform; for Linux: docker build --target lock --output . .")
 
 
 def named_by(python: str, code: str, *values: object) -> list[str]:
@@ -497,17 +515,9 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
         left: takes what to say when the dependency manager has found something where uv did not.
     """
 
-    def read(name: str) -> str:
-        return (work / name).read_text(encoding="utf-8")
-
-    def run(title: str, *arguments: str) -> None:
-        step(title, [uv(), "-I", *arguments], cwd=work, environment={**index_for_uv(), **index()})
-
-    uv = cache(lambda: python_with_uv(find_interpreter() or sys.executable))
-    index = cache(lambda: manager.index(read, read_toml))
-    resolver = newest.Resolver(run, work, PYTHON)
+    resolver, asked_for = resolver_in(work)
     pins, found, fixed = pinned(), newest.Pins(), newest.Pins()
-    for asked in manager.asked(read, read_toml):
+    for asked in asked_for:
         unmet = named_by(python, newest.UNMET, asked, pins | found)
         if not pins or not (unmet or packages or late or found):
             fixed = pinned(PROD)
@@ -528,6 +538,52 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
     return found
 
 
+def resolver_in(
+    work: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> tuple[newest.Resolver, list[list[str]]]:
+    """Return what asks uv, and the lists of what the service asks for below `work`, one for each resolution."""
+
+    def read(name: str) -> str:
+        return (work / name).read_text(encoding="utf-8")
+
+    def run(title: str, *arguments: str) -> None:
+        step(title, [uv(), "-I", *arguments], cwd=work, environment={**index_for_uv(), **index(), **settings})
+
+    uv = cache(lambda: python_with_uv(find_interpreter() or sys.executable))
+    index = cache(lambda: manager.index(read, read_toml))
+    return newest.Resolver(run, work, PYTHON), manager.asked(read, read_toml)
+
+
+def complete(python: str, work: Path, before: newest.Pins, settings: Mapping[str, str]) -> None:
+    """Add to the locks below `work` what other processors and releases of Python need than those of this machine.
+
+    Args:
+        python: one that has the dependency manager.
+        before: the versions that were locked.
+        settings: what limits the releases that count.
+    """
+    resolver, asked_for = resolver_in(work, settings)
+    fixed = newest.Pins()
+    for number, name in enumerate((PROD, DEV)):
+        asked = asked_for[number]
+        file = Path(name).name
+        fixed |= pinned(name, below=work)
+        try:
+            found = resolver.everywhere(f"completing {file}", asked, before | fixed, newest.exactly(fixed))
+        except LockError as error:
+            if not newest.finds_nothing(error):
+                raise
+            say(f"what {file} lacks for other processors is not known: {error}.")  # uv knows less of what is asked for
+            continue
+        for ours, theirs in (("requirements/asked.in", name.replace(".txt", ".in")), ("limits.txt", PROD)):
+            found = found.replace(ours, theirs)  # as pip-compile notes it
+        found = re.sub(r"(?m)^ +#.*\n", "", found) if manager.LOCK else found
+        (work / "everywhere.txt").write_text(found, encoding="utf-8")
+        command = [python, "-EsB", newest.__file__, name, "everywhere.txt", *([] if manager.LOCK else ["--drop"])]
+        subprocess.run(command, cwd=work, check=True)
+        fixed |= pinned(name, below=work)
+
+
 def run_in_docker(work: Path, action: str) -> None:
     """Let the `lock` target of the Dockerfile run this file inside the base image of the service."""
     indexes = rf"{manager.NAME.upper()}_(\w*INDEX|HTTP_BASIC_|PYPI_MIRROR)"
@@ -536,40 +592,82 @@ def run_in_docker(work: Path, action: str) -> None:
             f"without a Python {PYTHON} that can make virtual environments Docker would lock, and not know {lost[0]}; "
             "install one, or write the index into a file of its configuration"
         )
-    with (work / "pip.conf").open("w", encoding="utf-8") as file:
-        package_sources().write(file)
+    names = {"INDEX_URL": "index-url", "EXTRA_INDEX_URL": "extra-index-url", "TRUSTED_HOST": "trusted-host"}
+    sources = [f"{names[name]} = {value}\n" for name, value in package_sources().items() if name in names]
     options = "--target lock --no-cache-filter lock-compile --progress plain"
-    secrets = ["--secret", f"id=pip.conf,src={work / 'pip.conf'}"]
+    secrets = ["--secret", "id=pip.conf,env=LOCK_PIP_CONF"]
     for name, places in manager.CONFIGURATION.items():
         found = (Path(os.path.expandvars(place)).expanduser() for place in places)
         secrets += next((["--secret", f"id={name},src={path}"] for path in found if path.is_file()), [])
     files = ["--build-arg", f"LOCK_ACTION={action}", *secrets, "--output", str(work), str(PROJECT)]
-    step("compiling in Docker", ["docker", "buildx", "build", *options.split(), *files])
+    command = ["docker", "buildx", "build", *options.split(), *files]
+    step("compiling in Docker", command, environment={"LOCK_PIP_CONF": "".join(["[global]\n", *sources])})
 
 
-def package_sources() -> configparser.RawConfigParser:
-    """Return the package indexes that pip uses here: inside Docker they must be the same."""
-    found, sources = (configparser.RawConfigParser(strict=False) for _ in range(2))
-    named = os.environ.get("PIP_CONFIG_FILE", "")
+@cache
+def pip_settings() -> dict[str, str]:
+    """Return the settings of pip on this machine, by their names in the environment. Raises LockError."""
+    named, found = os.environ.get("PIP_CONFIG_FILE", ""), configparser.RawConfigParser(strict=False)
     personal = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    folders = ["/etc", "~/.pip", f"{personal}/pip", "~/Library/Application Support/pip"]
-    files = [] if named == os.devnull else [*(f"{place}/pip.conf" for place in folders), named]
-    found.read(map(os.path.expanduser, files), encoding="utf-8")
-    sources["global"] = {}
-    for name in ("index-url", "extra-index-url", "trusted-host"):
-        value = os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or found.get("global", name, fallback="")
-        if value:
-            sources["global"][name] = value
-    return sources
+    folders = ["/etc/xdg/pip", "/etc", "~/.pip", f"{personal}/pip", "~/Library/Application Support/pip"]
+    folders += [os.path.expandvars("%APPDATA%/pip")] if os.name == "nt" else []
+    files = [f"{place}/pip.{'ini' if os.name == 'nt' else 'conf'}" for place in folders]
+    for path in map(os.path.expanduser, [] if named == os.devnull else [*files, named]):
+        try:
+            found.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeError) as error:
+            line = f" (line {error.lineno})" if isinstance(error, configparser.MissingSectionHeaderError) else ""
+            raise LockError(f"{path} is no configuration that pip can read{line}; mend it") from None
+    sections = [dict(found[name]) for name in ("global", "install") if name in found]
+    listed = {f"PIP_{key.upper().replace('-', '_')}": value for part in sections for key, value in part.items()}
+    return listed | {name: value for name, value in os.environ.items() if value and name.startswith("PIP_")}
+
+
+def package_sources() -> dict[str, str]:
+    """Return those settings of pip that count, without PIP_ before their names. Raises LockError."""
+    counts = re.compile(f"PIP_({SETTINGS['PIP']})")
+    return {name[4:]: " ".join(value.split()) for name, value in pip_settings().items() if counts.fullmatch(name)}
+
+
+@cache
+def secrets() -> list[str]:
+    """Return what nobody may read of the package indexes that are configured on this machine, the longest first.
+
+    Those are logins, what is given by a `?`, and parts of the path that look like tokens. What the project says
+    itself is none.
+    """
+    names = "|".join(f"{tool}_" for tool in SETTINGS)
+    given = {name: value for name, value in os.environ.items() if re.match(names, name)}
+    found = {value for name, value in given.items() if re.search("PASSWORD|TOKEN|HTTP_BASIC", name)}
+    texts = [*given.values()]
+    with contextlib.suppress(LockError):
+        texts += package_sources().values()
+    for place in (place for places in manager.CONFIGURATION.values() for place in places):
+        with contextlib.suppress(OSError):
+            texts.append(Path(os.path.expandvars(place)).expanduser().read_text(encoding="utf-8", errors="replace"))
+    for url in re.findall(r"""://[^\s"',]+""", "\n".join(texts)):
+        login, _, place = url[3:].rpartition("@")
+        path, _, query = place.partition("?")
+        found |= {login, login.partition(":")[2], *re.findall("=([^&]+)", query)}
+        found |= {part for part in path.split("/")[1:] if len(part) >= 16 and len(re.findall(r"\d", part)) > 2}
+    found |= {unquote(secret) for secret in found}
+    public = "".join(current(name) for name in manager.MANIFESTS)
+    found |= {os.environ.get(name, "") for name in re.findall(r"\$\{?(\w+)", public)}
+    return sorted((secret for secret in found if len(secret) > 3 and secret not in public), key=len, reverse=True)
 
 
 def step(title: str, command: list[str], cwd: Path = PROJECT, environment: dict[str, str] | None = None) -> None:
     """Run a command and show that it goes on. Raises LockError with its last words."""
     print(f"lock: {title} ", end="", file=sys.stderr, flush=True)
-    dropped = {"PYTHONPATH", "PYTHONHOME", *(f"PIP_{name}" for name in MISLEADING.split())}
-    settings = {name: value for name, value in os.environ.items() if name.upper() not in dropped}
-    settings |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    settings |= {"PIP_RETRIES": os.environ.get("PIP_RETRIES", "1"), **(environment or {})}
+    kept = "|".join(f"{tool}_({names})" for tool, names in SETTINGS.items())
+    settings = {
+        name: value
+        for name, value in os.environ.items()
+        if not re.match("PYTHON(PATH|HOME)$|PIP_|UV_|POETRY_|PIPENV_", name, re.I) or re.fullmatch(kept, name, re.I)
+    }
+    settings |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "1"}
+    settings |= {f"PIP_{name}": value for name, value in package_sources().items()} | {"PIP_CONFIG_FILE": os.devnull}
+    settings |= {**a_cache(), **(environment or {})}
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=cwd, env=settings, stdout=output, stderr=subprocess.STDOUT)
@@ -583,6 +681,16 @@ def step(title: str, command: list[str], cwd: Path = PROJECT, environment: dict[
         words = output.read().decode(errors="replace").replace(f"{cwd}{os.sep}", "")
     if process.returncode:
         raise LockError(f"{title} failed: {last_words(words)}")
+
+
+def a_cache() -> dict[str, str]:
+    """Return the settings that let tools cache in the project, where a home folder cannot be written to."""
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/"), ".cache"))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        return {} if os.access(place, os.W_OK) else {"XDG_CACHE_HOME": str(CACHE / "home")}
+    except OSError:
+        return {"XDG_CACHE_HOME": str(CACHE / "home")}
 
 
 def wait(process: subprocess.Popen[bytes]) -> None:
@@ -621,6 +729,12 @@ def verified(path: Path) -> str:
         if re.match(FORBIDDEN[path.suffix], line):
             found = "an option, a credential or a path of this machine"
             raise LockError(f"{path.name} would hold {found}: {masked(line)[:99]!r}")
+    if secret := next((secret for secret in secrets() if secret in text), ""):
+        line = next(line for line in text.splitlines() if secret in line).strip()
+        raise LockError(
+            f"{path.name} would hold a secret of a package index: {masked(line)[:99]!r}; use an index that takes it as a "
+            f"password, or name the index in {manager.ASKED} if it is none"
+        )
     if path.suffix == ".txt":
         parse(text, path.name)
     return text
@@ -665,7 +779,9 @@ def say(message: str) -> None:
 
 
 def masked(text: str) -> str:
-    """Return text without the credentials of its URLs."""
+    """Return text without the secrets of package indexes."""
+    for secret in secrets():
+        text = text.replace(secret, "****")
     return re.sub(r"://[^/\s]*@", "://****@", text)
 
 

@@ -1,12 +1,15 @@
-"""Finds the pins that move for what is new: a pin that is kept is a wish, never a wall.
+"""Asks uv what fits, whichever the dependency manager. Standard library only.
 
-A resolver that keeps pins takes a release of the new package that goes with them, and be it ten years old. So uv is
-asked, whichever the dependency manager: first what the newest is that fits what the service asks for, then what goes
-with that of the pins there are. Standard library only.
+A pin that is kept is a wish, never a wall: a resolver that keeps pins takes a release of a new package that goes with
+them, and be it ten years old. So uv says what the newest is that fits what the service asks for, and what goes with
+that of the pins there are. And a lock is for every image: on Linux, either processor and any release of its Python.
 """
+
+from __future__ import annotations  # an older Python may run tools/lock.py
 
 import contextlib
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +17,9 @@ from pins import LockError, normalised
 
 Pins = dict[str, str]
 """Versions, by name."""
+
+BLOCK = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[.*?\])?(?:==| @ ).*\n(?:[ \t].*\n)*")
+"""The lines of a package in a lock, with what is noted below it."""
 
 
 class Resolver:
@@ -26,11 +32,8 @@ class Resolver:
     """
 
     def __init__(self, run: Callable[..., None], work: Path, python: str) -> None:
-        self.run, self.work = run, work
-        self.options = ["--no-header", "--no-annotate", "--python-version", python, "--python-platform", "linux"]
-        self.options += ["--no-build"]  # what has no wheel is left to the dependency manager: building runs its code
-        if (work / "requirements" / "wheels").exists():
-            self.options += ["--find-links", "requirements/wheels"]
+        self.run, self.work, self.python = run, work, python
+        self.wheels = ["--find-links", "requirements/wheels"] if (work / "requirements" / "wheels").exists() else []
 
     def resolve(self, title: str, asked: Iterable[str], kept: Mapping[str, str], limits: Iterable[str] = ()) -> Pins:
         """Return the newest versions that fit what is asked for, within limits, and where they can, those that are kept.
@@ -44,6 +47,22 @@ class Resolver:
         Raises:
             LockError: there are none.
         """
+        options = ["--python-version", self.python, "--python-platform", "linux", "--no-annotate"]
+        options += ["--no-build"]  # what has no wheel is left to the dependency manager: building runs its code
+        return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", self.compile(title, asked, kept, limits, options)))
+
+    def everywhere(self, title: str, asked: Iterable[str], kept: Mapping[str, str], limits: Iterable[str]) -> str:
+        """Return the lines of a lock that holds what any machine needs, each with a marker that says which.
+
+        The arguments are those of `resolve`, and so is what it raises.
+        """
+        options = ["--universal", "--python-version", self.python, "--generate-hashes"]
+        return self.compile(title, asked, kept, limits, options)
+
+    def compile(
+        self, title: str, asked: Iterable[str], kept: Mapping[str, str], limits: Iterable[str], options: list[str]
+    ) -> str:
+        """Return the lock that `uv pip compile` makes. Raises LockError."""
         output = self.work / "found.txt"
         for path, lines in (
             (self.work / "requirements" / "asked.in", asked),
@@ -52,8 +71,8 @@ class Resolver:
         ):
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         files = ["--constraints", "limits.txt", "--output-file", output.name, "requirements/asked.in"]
-        self.run(title, "-m", "uv", "pip", "compile", *self.options, *files)
-        return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", output.read_text(encoding="utf-8")))
+        self.run(title, "-m", "uv", "pip", "compile", "--no-header", *options, *self.wheels, *files)
+        return output.read_text(encoding="utf-8")
 
 
 def moves(resolver: Resolver, asked: list[str], pins: Pins, fixed: Pins, named: set[str]) -> Pins:
@@ -85,11 +104,16 @@ def moves(resolver: Resolver, asked: list[str], pins: Pins, fixed: Pins, named: 
         try:
             found = beside(resolver.resolve(f"finding the newest {', '.join(sorted(named))}", first, {}, limits))
         except LockError as error:
-            if "unsatisfiable" not in str(error):
+            if not finds_nothing(error):
                 raise
             # It does not go with something else that is asked for, whatever the pins.
             found = beside(resolver.resolve("finding the newest that fits", first + asked, {}, exactly(fixed)))
     return {name: version for name, version in found.items() if pins.get(name) != version}
+
+
+def finds_nothing(error: LockError) -> bool:
+    """Return whether uv has been told all, and has found that nothing fits."""
+    return ": Because " in str(error)
 
 
 def reason(resolver: Resolver, asked: list[str], wanted: Pins, name: str, version: str) -> str:
@@ -102,18 +126,81 @@ def reason(resolver: Resolver, asked: list[str], wanted: Pins, name: str, versio
     return ""
 
 
-def requirements(text: str, read: Callable[[str], str]) -> list[str]:
-    """Return what a requirements file asks for, and the files that it includes, with its other options.
+def complete(lock: str, everywhere: str, *, drop: bool) -> str:
+    """Return a lock that has what any image needs. Needs `packaging`.
 
     Args:
-        text: what stands in it.
-        read: returns the text of a file that it includes.
+        lock: what a dependency manager made, which knows the machine that it runs on.
+        everywhere: what `Resolver.everywhere` found.
+        drop: whether what no image needs goes.
+    """
+    for name, lines in blocks(everywhere).items():
+        there = blocks(lock).get(name, "")
+        first, _, rest = (there or lines).partition("\n")
+        needed = re.search(r" ; (.*?)(?: \\)?$", lines.partition("\n")[0])
+        marker = marker_in_lock(needed[1]) if needed else ""
+        new = re.sub(r"^(.*?)(?: ; .*?)?( \\)?$", rf"\1{marker}\2", first) + f"\n{rest}"
+        if marker is None:
+            lock = lock.replace(there, "") if drop and there else lock
+        elif there:
+            lock = lock.replace(there, new)
+        else:
+            body = lock.partition("\n\n#")[0]  # what pip-compile calls unsafe stands below
+            later = next((text for known, text in blocks(body).items() if known > name), "")
+            place = lock.index(later) if later else len(body)
+            lock = lock[:place] + new + lock[place:]
+    return lock
+
+
+def blocks(lock: str) -> dict[str, str]:
+    """Return the lines of each package of a lock, by name."""
+    return {normalised(found[1]): found[0] for found in BLOCK.finditer(lock)}
+
+
+def marker_in_lock(marker: str) -> str | None:
+    """Return what a lock keeps of a marker: the processor. None when no image needs the package. Needs `packaging`.
+
+    A lock is for every release of its Python: what one of them needs, all of them get.
+    """
+    from packaging.markers import Marker
+
+    linux = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
+    releases = ["{}.{}.{}".format(*sys.version_info[:2], patch) for patch in (0, 99)]
+    needed = [
+        processor
+        for processor in ("aarch64", "x86_64")
+        if not marker
+        or any(
+            Marker(marker).evaluate({**linux, "platform_machine": processor, "python_full_version": release})
+            for release in releases
+        )
+    ]
+    if len(needed) == 1:
+        return f' ; platform_machine == "{needed[0]}"'
+    return "" if needed else None
+
+
+def requirements(name: str, read: Callable[[str], str]) -> list[str]:
+    """Return what a requirements file asks for, and the files that it includes, with their constraints.
+
+    Args:
+        name: the file.
+        read: returns the text of a file, by its name.
+
+    Raises:
+        LockError: there is an option in it that would be needed wherever the lock is used.
     """
     asked = []
+    text = read(name)
     for line in re.sub(r"(?m)(^|\s)#.*$", "", text).replace("\\\n", " ").splitlines():
         if included := re.match(r"\s*(?:-r|--requirement)[\s=]*(\S+)", line):
             with contextlib.suppress(OSError):  # the dependency manager will name the file
-                asked += requirements(read(included[1]), read)
+                asked += requirements(included[1], read)
+        elif re.match(r"\s*-(?!c|-constraint)", line):
+            raise LockError(
+                f"requirements/{name} has the option {line.split()[0].partition('=')[0]}, which a lock cannot keep; "
+                "a package index belongs in the configuration of pip, a wheel of your own in requirements/wheels/"
+            )
         elif line.strip() and not re.match(r"\s*(?:-c|--constraint)[\s=]*prod\.txt\s*$", line):
             asked.append(line.strip())
     return asked
@@ -155,3 +242,9 @@ old, new = json.load(sys.stdin)
 print(*(name for name in old if name in new and Version(new[name]) < Version(old[name])))
 """
 """Prints the packages that have an older version in the second of two locks. Needs a Python that has `packaging`."""
+
+
+if __name__ == "__main__":
+    path, everywhere = map(Path, sys.argv[1:3])
+    new = complete(*(file.read_text(encoding="utf-8") for file in (path, everywhere)), drop="--drop" in sys.argv)
+    path.write_text(new, encoding="utf-8", newline="\n")
