@@ -33,6 +33,7 @@ lint: .venv/installed ## check style, formatting and types of the template's own
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
 	$(BIN)/zizmor --offline --quiet .github/workflows
 
 .PHONY: locks

@@ -5,6 +5,7 @@ newest version below today's that fits the others; "bumped" takes one package, "
 today's lock. All variants get the same text.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -17,7 +18,8 @@ from benchmarks.measure import BenchmarkError, run
 SETS: dict[str, list[str]] = {"service": [], "heavy": ["numpy", "pandas"]}
 """What is installed beside the packages of the generated service."""
 
-PYTHON = "3.14"
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON: str = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["python_version"][0]
 ADDED, BUMPED, REMOVED = "tabulate", "typing-extensions", "sortedcontainers"
 """Pure-Python packages that need no others. The service starts with the last two; the wheel of the bumped one
 has the median size among those of the service."""

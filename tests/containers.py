@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from tests.support import Project
+from tests.support import CHOICES, Project
 
 # The configuration of package indexes that do not answer, as docker-bake.hcl takes it.
 UNREACHABLE: dict[str, Any] = {
@@ -19,7 +19,7 @@ UNREACHABLE: dict[str, Any] = {
     "UV_TOML": '[[index]]\nurl = "http://127.0.0.1:9/uv-was-here"\ndefault = true\n',
 }
 KEY = "0123456789abcdef0123456789abcdef"
-PYTHON = "3.14"
+PYTHON = CHOICES["python_version"][0]
 MIGRATE = ("flask", "--app", "flask_service", "migrate")
 WORKER = ("celery", "--app", "flask_service.worker", "worker")
 POSTGRESQL_ANSWERS = "pg_isready --host 127.0.0.1"

@@ -17,7 +17,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from local_extensions.answers import QUESTIONS, assign_python, find_problems, quote, quote_markdown, quote_python
-from tests.support import NASTY, ROOT, SCAFFOLD, Person, tool
+from tests.support import CHOICES, NASTY, ROOT, SCAFFOLD, Person, tool
 
 # What is wrong with an answer: the answer, and what the line about it says.
 WRONG = {
@@ -126,7 +126,7 @@ def test_an_answer_that_is_not_text_is_refused(answer: object) -> None:
         (problem,) = find_problems({**good, name: answer})
         assert problem == f"  {name}: {answer!r} is not text; write it in quotes."
     (problem,) = find_problems({**good, "python_version": "2.7"})
-    assert problem == "  python_version: '2.7' is not a choice; use 3.14, 3.13, 3.12, 3.11."
+    assert problem == f"  python_version: '2.7' is not a choice; use {', '.join(CHOICES['python_version'])}."
 
 
 def test_a_long_wrong_answer_is_not_repeated_whole() -> None:

@@ -13,13 +13,13 @@ import pytest
 from tests.conftest import Bake
 from tests.containers import KEY, PYTHON, UNREACHABLE, a_new_package, ask, built, docker, layers, pins, running
 from tests.package_index import serving
-from tests.support import HERE, LARGE, has_image
+from tests.support import CHOICES, HERE, LARGE, has_image
 from tests.wheels import HARD
 
 pytestmark = pytest.mark.docker
 
 
-@pytest.mark.parametrize("python", ["3.14", "3.13", "3.12", "3.11"])
+@pytest.mark.parametrize("python", CHOICES["python_version"])
 def test_the_service_runs_as_nobody_on_a_read_only_root(bake: Bake, python: str) -> None:
     if not has_image(python):
         pytest.skip(f"the engine has no python:{python}-slim, and cannot pull it")

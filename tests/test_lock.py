@@ -228,6 +228,23 @@ def test_check_says_what_is_wrong_and_changes_nothing(small: Project) -> None:
     assert complaint("tools.in", "pip-tools", "").endswith("; run `make upgrade`.")
 
 
+@pytest.mark.parametrize("manager", ["pip-tools", "pipenv"])
+def test_a_file_for_another_python_is_named(bake: Bake, manager: str) -> None:
+    project = bake(dependency_manager=manager)
+    tool = module(project.path / "tools" / "lock.py")
+    tool.check_python()
+    names = ["Dockerfile", "Makefile", "pyproject.toml", *(["Pipfile"] if manager == "pipenv" else [])]
+    for name in names:
+        text = project.read(name)
+        lines = [line for line in text.splitlines() if HERE in line and f"Python {HERE}" not in line]
+        assert lines, name
+        for line in lines:
+            (project.path / name).write_text(text.replace(line, line.replace(HERE, "3.99")), encoding="utf-8")
+            with pytest.raises(tool.LockError, match=rf"{name} is for Python 3.99, the locks are for {HERE}; .*cruft"):
+                tool.check_python()
+        (project.path / name).write_text(text, encoding="utf-8")
+
+
 def test_enough_bytes_changed_call_for_a_new_baseline(bake: Bake, capsys: pytest.CaptureFixture[str]) -> None:
     project = bake()
     tool = module(project.path / "tools" / "lock.py")

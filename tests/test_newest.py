@@ -1,7 +1,10 @@
 """What is asked for anew is the newest that fits, in projects of all dependency managers: real ones lock."""
 
 import hashlib
+import os
+import random
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,22 @@ import pytest
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, pins, requirements, write
 from tests.package_index import WHEELS, PackageIndex
-from tests.support import CHOICES, Project
+from tests.support import CHOICES, HERE, Project
 from tests.test_managers import ask_for, use_index
 
 pytestmark = pytest.mark.slow
+
+ADDITIONS, SEED = int(os.environ.get("ADDITIONS", "2")), os.environ.get("SEED", "1")
+POPULAR = (
+    "aiohttp alembic anthropic attrs azure-identity azure-storage-blob bcrypt beautifulsoup4 black boto3 botocore cachetools "
+    "celery cffi click cryptography dnspython docutils email-validator fastapi filelock google-auth google-cloud-storage "
+    "greenlet grpcio httpx jsonschema kombu langchain-core lxml mako marshmallow matplotlib msal networkx numpy openai "
+    "opentelemetry-sdk orjson pandas paramiko pillow poetry-core protobuf psutil psycopg pyarrow pydantic pyjwt pymongo "
+    "pyopenssl pyparsing pytest-asyncio python-dateutil pyyaml redis requests rich ruamel-yaml s3fs scikit-learn scipy "
+    "sentry-sdk snowflake-connector-python sqlalchemy starlette tabulate tenacity tiktoken tqdm typer urllib3 uvicorn "
+    "virtualenv watchfiles websockets werkzeug wrapt yarl"
+)
+"""Packages that many ask for, with wheels; those that hold each other's versions among them."""
 
 
 def pin(release: str) -> str:
@@ -119,3 +134,30 @@ def test_a_lock_is_for_both_processors_and_all_releases_of_its_python(project: P
     lock(project, "check")
     write(project, "prod.txt", re.sub(r"(?m)^layer-early.*\n( .*\n)+", "", project.read("requirements/prod.txt")))
     assert "it lacks layer-early==1.0" in lock(project, "check", check=False).stdout
+
+
+@pytest.mark.parametrize("number", range(ADDITIONS))
+def test_a_popular_package_on_top_of_a_random_old_lock_is_the_newest_that_fits(
+    tooled: Project, no_pip_settings: None, number: int
+) -> None:
+    """With ADDITIONS=200, and another SEED, so many of them: real packages, pip-compile, and uv as the judge."""
+    choose = random.Random(f"{SEED} {number}")
+    *there, added = choose.sample(POPULAR.split(), 7)
+    day = f"{choose.randint(2024, 2025)}-{choose.randint(1, 12):02}-15"
+    print(f"SEED={SEED}, {number}: {added} onto {there} of {day}")
+
+    def compiled(asked: list[str], *options: str) -> str:
+        write(tooled, "asked.in", "".join(f"{name}\n" for name in asked))
+        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--python-version", HERE, *options]
+        return tooled.run(*command, "--python-platform", "linux", "requirements/asked.in").stdout
+
+    write(tooled, "prod.in", "".join(f"{name}\n" for name in (*there, added)))
+    write(tooled, "dev.in", "-c prod.txt\n")
+    write(tooled, "dev.txt", "")
+    try:
+        write(tooled, "prod.txt", compiled(there, "--generate-hashes", "--exclude-newer", f"{day}T00:00:00Z"))
+    except AssertionError as error:
+        pytest.skip(f"no lock of that day: {str(error)[-200:]}")
+    lock(tooled, "compile")
+    (newest,) = re.findall(rf"(?m)^{added}==\S+", compiled([added, *there]))
+    assert newest in pins(tooled)

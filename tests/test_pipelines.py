@@ -20,10 +20,9 @@ import pytest
 import yaml
 
 from tests.conftest import Bake
-from tests.containers import UNREACHABLE, a_new_package, docker
+from tests.containers import PYTHON, UNREACHABLE, a_new_package, docker
 from tests.support import ROOT, Project, can_get, git, tool
 
-PYTHON = "3.14"
 BASE = f"python:{PYTHON}-slim"
 PIPELINES = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
 

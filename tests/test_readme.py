@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Bake
+from tests.containers import PYTHON
 from tests.support import HERE, Project, Template
 
 pytestmark = pytest.mark.slow
@@ -89,7 +90,7 @@ def test_the_readme_of_the_template(template: Template, shared: Path, monkeypatc
 )
 def test_the_readme_of_a_project(bake: Bake, shared: Path, needs_docker: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     slug = f"readme-{uuid4().hex[:8]}"
-    project = bake(project_slug=slug, package_name="flask_service", python_version="3.14" if needs_docker else HERE)
+    project = bake(project_slug=slug, package_name="flask_service", python_version=PYTHON if needs_docker else HERE)
     monkeypatch.setenv("LAYERCAKE_LOCK", "require")
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", slug)
     for name in ("pip.conf", "uv.toml"):

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
+import yaml
 from cookiecutter.environment import StrictEnvironment
 
 from local_extensions.files import FILES
@@ -66,7 +67,7 @@ def test_every_picture_of_the_readme_is_there_and_small() -> None:
 
 def test_choices_are_only_ever_appended() -> None:
     """A project keeps its answers for years; one that is gone would crash its next update."""
-    assert set(CHOICES["python_version"]) >= {"3.14", "3.13", "3.12", "3.11"}
+    assert set(CHOICES["python_version"]) >= {"3.15", "3.14", "3.13", "3.12", "3.11"}
     assert CHOICES["license"][:4] == ["Proprietary", "MIT", "Apache-2.0", "BSD-3-Clause"]
     assert CHOICES["dependency_manager"][:4] == ["pip-tools", "uv", "poetry", "pipenv"]
     assert CHOICES["ci"][:3] == ["github", "gitlab", "none"]
@@ -90,6 +91,16 @@ def test_every_file_that_depends_on_an_answer_exists() -> None:
         for path, answers in files.items():
             assert (SCAFFOLD / path).exists(), path
             assert set(answers) < set(CHOICES[question]), path
+
+
+def test_the_list_of_pythons_is_the_same_everywhere() -> None:
+    pythons = CHOICES["python_version"]
+    listed = ", ".join(pythons[:-1]) + f" or {pythons[-1]}"
+    assert f"`python_version` ({listed})" in (ROOT / "README.md").read_text(encoding="utf-8")
+    pipeline = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    assert pipeline["jobs"]["test"]["strategy"]["matrix"]["python"] == pythons
+    newest = max(pythons, key=lambda python: int(python.split(".")[1]))
+    assert "newest" in SETTINGS["__prompts__"]["python_version"][newest]
 
 
 def test_the_table_of_options_names_every_answer() -> None:

@@ -138,6 +138,7 @@ def check() -> None:
     """Raise LockError when compiling again would change a lock, or when a pin is not what its hashes say."""
     if not (PROJECT / manager.LOCK).exists():
         raise LockError(f"{manager.LOCK} is missing; run `make lock`")
+    check_python()
     for name, text in compile_locks("check").items():
         now, wanted = ({str(pin): pin for pin in parse(lock, name).values()} for lock in (current(name), text))
         found = [f"lacks {pin}" for pin in wanted if pin not in now]
@@ -149,6 +150,17 @@ def check() -> None:
             raise LockError(f"{name} is stale: it {', '.join(found)}; run `make {target}`")
     check_layers()
     say("the locks are what the service asks for.")
+
+
+def check_python() -> None:
+    """Raise LockError when a file is for another Python than the locks, as after an edit of one of them."""
+    version = re.compile(r"(?:python\w*|version_info\[:2\])\W*(3\.\d+)")
+    for name in ("Dockerfile", "Makefile", "pyproject.toml", "Pipfile"):
+        if other := set(version.findall(current(name))) - {PYTHON}:
+            raise LockError(
+                f"{name} is for Python {min(other)}, the locks are for {PYTHON}; the template changes it everywhere: "
+                f"""cruft update --variables-to-update '{json.dumps({"python_version": min(other)})}'"""
+            )
 
 
 # Layers
