@@ -69,7 +69,8 @@ WHEELS = dict(wheel(*package) for package in PACKAGES)
 class PackageIndex(ThreadingHTTPServer):
     """Serves /simple/, with the sizes of files to those who read JSON (PEP 691, PEP 700), and /sizeless/ without.
 
-    Below /open/ files need no password; below /hang/ it never answers, and says so in `hangs`.
+    Below /open/ files need no password; below /hang/ it never answers, and says so in `hangs`; below /status/403/ it
+    answers that.
     """
 
     daemon_threads = True
@@ -94,6 +95,8 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "hang":
             self.server.hangs.set()
             self.server.released.wait()
+        elif kind == "status":
+            self.answer(int(name.partition("/")[0]), {})
         elif kind == "open":
             self.answer(200, {"Content-Type": "application/zip"}, WHEELS[name])
         elif self.headers["Authorization"] != expected:

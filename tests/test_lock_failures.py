@@ -5,17 +5,21 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bake
+from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, scratch, write
 from tests.package_index import PASSWORD, WHEELS, PackageIndex, serving
-from tests.support import HERE, ROOT, Project
+from tests.support import CHOICES, HERE, ROOT, Project
+from tests.test_managers import ask_for, name_index, use_index
 
 FAILURES = {
     "impossible pin": ("layer-alpha==99", {}, "No matching distribution found for layer-alpha==99"),
@@ -29,7 +33,11 @@ FAILURES = {
     "no such file": ("-r other.in", {}, "Could not open requirements file: .*No such file.*'requirements/other.in'"),
     "network gone": ("layer-delta", {"PIP_INDEX_URL": "http://u:{password}@127.0.0.1:9/simple"}, "Connection refused"),
     "index that hangs": ("layer-delta", {"PIP_INDEX_URL": "{hang}", "PIP_TIMEOUT": "1"}, "timed out"),
-    "wrong password": ("layer-delta", {"PIP_INDEX_URL": "{wrong}"}, "the package index was not reached: 401 Error"),
+    "wrong password": (
+        "layer-delta",
+        {"PIP_INDEX_URL": "{wrong}"},
+        r"the package index 127.0.0.1:\d+/simple refuses the login \(401\); check the user",
+    ),
     "credential in a URL": ("layer-beta @ {wheel}", {}, "would hold an option, a credential or a path"),
     "path of this machine": ("layer-beta @ file://{wheels}/{name}", {}, "would hold an option, a credential or a path"),
     "included by a path of this machine": ("-r {wheels}/all.in", {}, "would hold an option, a credential or a path"),
@@ -83,6 +91,101 @@ def test_a_failure_is_one_line_and_leaves_every_file(
     assert all(line.startswith(steps) for line in result.stdout.splitlines()[:-1]), result.stdout
     assert re.search(reason, last), last
     assert last.endswith("; every lock is as it was.")
+
+
+CAUSES = {
+    "a fault of the server": ("status/500/simple", r"has a fault of its own \(500\); try again later"),
+    "no right": ("status/403/simple", r"refuses the login \(403\); check the user name and password"),
+    "a wrong password": ("simple", r"refuses the login \(401\); check the user name and password"),
+    "nobody there": ("", "does not answer: Connection refused; check the network and the address"),
+    "no answer": ("hang", "does not answer: timed out; check the network and the address"),
+    "a wrong certificate": ("https", "has a certificate that is not trusted here; name its authority in SSL_CERT_FILE"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("manager", CHOICES["dependency_manager"])
+def test_each_trouble_with_an_index_has_its_words_with_each_manager(
+    bake: Bake, index: PackageIndex, no_pip_settings: None, monkeypatch: pytest.MonkeyPatch, manager: str, cause: str
+) -> None:
+    place, words = CAUSES[cause]
+    project = bake(dependency_manager=manager)
+    with with_certificate(project.path.parent) as secure:
+        url = {"": "http://u:p@127.0.0.1:9/simple", "https": secure}.get(place) or index.url(place, "wrong")
+        if manager == "poetry" or manager == "pipenv":
+            name_index(project, re.sub("(?<=://).*@", "", url))
+        monkeypatch.setenv({"pip-tools": "PIP_INDEX_URL", "uv": "UV_DEFAULT_INDEX"}.get(manager, "NONE"), url)
+        for name in ("LOGIN", "SECRET", "POETRY_HTTP_BASIC_INDEX_USERNAME", "POETRY_HTTP_BASIC_INDEX_PASSWORD"):
+            monkeypatch.setenv(name, "wrong")
+        monkeypatch.setenv("PIP_TIMEOUT", "1")
+        tool = module(project.path / "tools" / "lock.py")
+        assert re.match(
+            r"the package index 127\.0\.0\.1:\d+/\S+ " + words, tool.trouble_with_indexes(sys.executable, project.path)
+        )
+
+
+@contextlib.contextmanager
+def with_certificate(folder: Path) -> Iterator[str]:
+    """Yield the URL of a server whose certificate nobody has signed."""
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=127.0.0.1",
+        *files,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://u:p@127.0.0.1:{server.server_port}/simple"
+        server.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", CHOICES["dependency_manager"])
+def test_trouble_with_an_index_is_named_and_no_pin_moves(
+    bake: Bake, shared: Path, index: PackageIndex, no_pip_settings: None, monkeypatch: pytest.MonkeyPatch, manager: str
+) -> None:
+    project = bake(dependency_manager=manager)
+    install_tools(project, shared, manager)
+    if manager == "pip-tools":
+        write(project, "prod.in", "layer-alpha\n")
+        monkeypatch.setenv("PIP_INDEX_URL", index.url("status/403/simple"))
+    else:
+        ask_for(project, ["layer-alpha"], [])
+        use_index(project, manager, index, monkeypatch, "status/403/simple")
+    before = requirements(project)
+    result = lock(project, "compile", check=False)
+    assert re.search(
+        r"failed: the package index \S+ refuses the login \(403\); .*; every lock is as it was\.$", result.stdout
+    )
+    assert requirements(project) == before
+
+
+@pytest.mark.parametrize("manager", CHOICES["dependency_manager"])
+def test_a_conflict_of_a_merge_is_named_with_its_file_and_line(bake: Bake, manager: str) -> None:
+    project = bake(dependency_manager=manager)
+    tool = module(project.path / "tools" / "manager.py")
+    for name in filter(None, (*tool.MANIFESTS, tool.LOCK, "requirements/prod.txt")):
+        text = (project.path / name).read_text("utf-8") if (project.path / name).exists() else "\n"
+        first, _, rest = text.partition("\n")
+        (project.path / name).write_text(f"{first}\n<<<<<<< ours\n=======\n>>>>>>> theirs\n{rest}", encoding="utf-8")
+        said = lock(project, "compile", check=False).stdout.splitlines()
+        assert len(said) == 1
+        assert re.match(
+            f"lock: {name} has (a conflict of a merge in line 2; resolve|a line that pins nothing: '<<<<)", said[0]
+        )
+        (project.path / name).write_text(text, encoding="utf-8")
 
 
 def test_words_of_a_failing_docker_build_are_those_of_the_lock_inside(bake: Bake) -> None:

@@ -49,12 +49,14 @@ def name_index(project: Project, url: str) -> None:
         file.write(pipenv if manifest(project).name == "Pipfile" else poetry)
 
 
-def use_index(project: Project, manager: str, index: PackageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_index(
+    project: Project, manager: str, index: PackageIndex, monkeypatch: pytest.MonkeyPatch, path: str = "simple"
+) -> None:
     """Let a native manager ask an index with a password, each in its own way."""
     if manager != "uv":
-        name_index(project, index.url().replace(f"{USER}:{PASSWORD}@", ""))
+        name_index(project, index.url(path).replace(f"{USER}:{PASSWORD}@", ""))
     settings = {
-        "UV_DEFAULT_INDEX": index.url(), "LOGIN": USER, "SECRET": PASSWORD,
+        "UV_DEFAULT_INDEX": index.url(path), "LOGIN": USER, "SECRET": PASSWORD,
         "POETRY_HTTP_BASIC_INDEX_USERNAME": USER, "POETRY_HTTP_BASIC_INDEX_PASSWORD": PASSWORD,
     }  # fmt: skip
     for name, value in settings.items():

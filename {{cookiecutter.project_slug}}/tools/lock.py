@@ -27,11 +27,14 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -72,6 +75,7 @@ SETTINGS = {
 TELLING = (
     r"^(?:#\d+ )?[\d.]+ lock: (.+?)(?:; every lock is as it was)?\.?$",
     r"(No space left on device)",
+    r"(All attempts to connect to \S+ failed)",
     r"((?:No matching distribution|Invalid requirement|Could not open|Failed to build).+)$",
     r"^\s*(?:#\d+ )?ERROR: (.+)$",
     r"(Because\s[\s\S]+?\sunsatisfiable)",  # of uv, which may break lines
@@ -80,6 +84,15 @@ TELLING = (
 
 # What pip says when the package index does not give what it is asked for.
 REFUSED = r"(?:Retrying .+?|WARNING: )(\[Errno[^\"')]+|timed out|40[13] \w+|too many \d+ error responses|.+secure host)"
+
+# Prints the package index that pip asks by default. Needs a Python that has pip, or Pipenv.
+DEFAULT = """
+try: from pip._internal.models.index import PyPI
+except ImportError:
+    try: from pipenv.patched.pip._internal.models.index import PyPI
+    except ImportError: raise SystemExit
+print(PyPI.simple_url)
+"""
 
 # What no lock may hold: options, credentials, paths of this machine; for a native lock only credentials.
 FORBIDDEN = {
@@ -312,6 +325,40 @@ def index_for_uv() -> dict[str, str]:
     return {name: value for name, value in found.items() if value and name not in os.environ}
 
 
+def trouble_with_indexes(python: str, work: Path) -> str:
+    """Return what is wrong with a package index, going by one request to each that is configured; "" if all is well.
+
+    Args:
+        python: one that has the dependency manager.
+        work: where the manifest is that may name indexes.
+    """
+    settings = {**index_for_uv(), **os.environ}
+    with contextlib.suppress(LockError, OSError):
+        settings |= manager.index(lambda name: (work / name).read_text(encoding="utf-8"), read_toml)
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
+    urls = re.findall(r"https?://\S+", " ".join(settings.get(name, "") for name in names)) or named_by(python, DEFAULT, [])
+    for url in urls:
+        login, _, place = url.partition("://")[2].rpartition("@")
+        request = urllib.request.Request(f"{url.partition('://')[0]}://{place.rstrip('/')}/pip/")  # nearly all have that
+        if login:
+            user, _, password = map(unquote, login.partition(":"))
+            request.add_header("Authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode())
+        shown = f"the package index {masked(f'://{place}')[3:]}"
+        try:
+            urllib.request.urlopen(request, timeout=float(settings["UV_HTTP_TIMEOUT"])).close()
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403) and (login or not (Path.home() / ".netrc").exists()):
+                return f"{shown} refuses the login ({error.code}); check the user name and password that are configured"
+            if error.code >= 500:
+                return f"{shown} has a fault of its own ({error.code}); try again later"
+        except OSError as error:
+            cause = getattr(error, "reason", error)
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return f"{shown} has a certificate that is not trusted here; name its authority in SSL_CERT_FILE and PIP_CERT"
+            return f"{shown} does not answer: {getattr(cause, 'strerror', None) or cause}; check the network and the address"
+    return ""
+
+
 def check_layers() -> None:
     """Raise LockError when the layers are not as this program writes them. Older packages in them are no error."""
     if not (PROJECT / "Dockerfile").exists():  # in Docker
@@ -368,6 +415,10 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
     names = [PROD, DEV]
     names += ["requirements/tools.txt"] if action in ("upgrade", "check") or foreign_tools() else []
     names += [manager.LOCK] if manager.LOCK and action != "check" else []
+    for name in filter(None, (*manager.MANIFESTS, manager.LOCK)):
+        if conflict := re.search(r"(?m)^<{7} ", current(name)):
+            line = current(name).count("\n", 0, conflict.start()) + 1
+            raise LockError(f"{name} has a conflict of a merge in line {line}; resolve it")
     with scratch_folder() as work:
         shutil.copytree(REQUIREMENTS, work / "requirements")
         for name in filter(lambda name: name and (PROJECT / name).exists(), (*manager.MANIFESTS, manager.LOCK)):
@@ -378,7 +429,13 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
             if foreign_tools():
                 lock_tools(python_with_uv(interpreter), work)
             tools = tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8"))
-            run_here(tools, work, action, packages, cooled_down(cooldown))
+            try:
+                run_here(tools, work, action, packages, cooled_down(cooldown))
+            except LockError as error:  # of which the dependency managers tell little
+                title, failed, _ = str(error).partition(" failed: ")
+                if failed and (trouble := trouble_with_indexes(tools, work)):
+                    raise LockError(f"{title} failed: {trouble}") from None
+                raise
         elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
             named = ["--packages", *packages] if packages else []
             run_in_docker(work, " ".join([action, *named, "--cooldown", str(cooldown)]))
@@ -723,6 +780,8 @@ def last_words(output: str) -> str:
         words += ": " + " against ".join(dict.fromkeys(re.findall(r"Requirement\('([^']+)'\)", clash[-1])))
     if refused := re.findall(REFUSED, output):
         words += f"; the package index was not reached: {refused[-1]}"
+    if "No space left" in words:
+        words += f"; make some where {tempfile.gettempdir()}, {CACHE.name} or the caches of your home folder are"
     return masked(words)[:400]
 
 
