@@ -1,5 +1,6 @@
 """Projects of uv, Poetry and Pipenv: real managers lock, add, remove, upgrade, check and are switched."""
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, write
 from tests.package_index import PASSWORD, TOKEN, USER, PackageIndex
 from tests.support import CHOICES, HERE, Person, Project, Template, git, has_image, tool
+from tests.wheels import Wheel
 
 NATIVE = {"uv": "uv.lock", "poetry": "poetry.lock", "pipenv": "Pipfile.lock"}
 OLD = {
@@ -263,6 +265,52 @@ def test_a_token_in_the_path_of_an_index_gets_into_no_lock(small_native: Project
     assert "/****/simple" in said
     assert TOKEN not in said
     assert everything(project) == before
+
+
+OURS = {
+    "pip-tools": (r"\A", "ours==1.0\n"),
+    "uv": (r"(?m)^dependencies = \[$", '\\g<0>\n  "ours==1.0",'),
+    "poetry": (r"(?m)^dependencies = \[$", '\\g<0>\n  "ours==1.0",'),
+    "pipenv": (r"(?m)^\[packages\]$", '\\g<0>\nours = {{ file = "requirements/wheels/{}" }}'),
+}
+"""Where the manifest asks for a wheel of one's own, as the README of a project says."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", CHOICES["dependency_manager"])
+def test_a_wheel_of_the_project_that_was_built_anew_is_locked_anew(
+    bake: Bake, shared: Path, index: PackageIndex, manager: str, no_pip_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = bake(dependency_manager=manager)
+    install_tools(project, shared, manager)
+    file = Wheel("ours", "1.0", {}).file
+    asked = project.path / "requirements/prod.in" if manager == "pip-tools" else manifest(project)
+    if manager == "pip-tools":
+        monkeypatch.setenv("PIP_INDEX_URL", index.url())
+        write(project, "prod.in", "layer-alpha\n")
+        write(project, "dev.in", "-c prod.txt\n")
+    else:
+        ask_for(project, ["layer-alpha"], [])
+        use_index(project, manager, index, monkeypatch)
+    where, line = OURS[manager]
+    text = re.sub(where, line.format(file), asked.read_text(encoding="utf-8"), count=1)
+    table = {"uv": "[tool.uv.sources]", "poetry": "[tool.poetry.dependencies]"}.get(manager)
+    text += f'\n{table}\nours = {{ path = "requirements/wheels/{file}" }}\n' if table else ""
+    asked.write_text(text, encoding="utf-8")
+    for name in ("prod.txt", "dev.txt"):
+        write(project, name, "")
+    (project.path / "requirements/wheels").mkdir()
+    for number in range(2):
+        data = Wheel("ours", "1.0", {"ours.py": f"number = {number}\n".encode()}).pack()
+        (project.path / "requirements/wheels" / file).write_bytes(data)
+        if number:
+            said = lock(project, "check", check=False).stdout
+            assert said == f"lock: the locks have another hash than requirements/wheels/{file}; run `make lock`.\n"
+        lock(project, "compile")
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        assert re.search(rf"(?m)^ours==1.0 \\\n +--hash={digest}$", project.read("requirements/prod.txt"))
+        assert manager == "pip-tools" or digest in project.read(NATIVE[manager])
+    lock(project, "check")
 
 
 # Switching, as docs/managers.md tells it

@@ -65,7 +65,7 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], mov
         manifest.write_text(re.sub(r"(?m)^readme = .*\n", "", manifest.read_text(encoding="utf-8")), encoding="utf-8")
         run("checking poetry.lock", "-m", "poetry", "check", "--lock")
     else:
-        if not (work / LOCK).exists():
+        if pins and not (work / LOCK).exists():
             (work / LOCK).write_text(seed(pins), encoding="utf-8")
         if moves:
             (work / LOCK).write_text(moved((work / LOCK).read_text(encoding="utf-8"), moves), encoding="utf-8")

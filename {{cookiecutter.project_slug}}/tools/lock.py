@@ -336,10 +336,11 @@ def trouble_with_indexes(python: str, work: Path) -> str:
     with contextlib.suppress(LockError, OSError):
         settings |= manager.index(lambda name: (work / name).read_text(encoding="utf-8"), read_toml)
     names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
-    urls = re.findall(r"https?://\S+", " ".join(settings.get(name, "") for name in names)) or named_by(python, DEFAULT, [])
-    for url in urls:
+    urls = re.findall(r"https?://\S+", " ".join(settings.get(name, "") for name in names))
+    for url in urls or named_by(python, DEFAULT, []):
         login, _, place = url.partition("://")[2].rpartition("@")
-        request = urllib.request.Request(f"{url.partition('://')[0]}://{place.rstrip('/')}/pip/")  # nearly all have that
+        page = f"{url.partition('://')[0]}://{place.rstrip('/')}/pip/"  # nearly all have that
+        request = urllib.request.Request(page)
         if login:
             user, _, password = map(unquote, login.partition(":"))
             request.add_header("Authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode())
@@ -423,6 +424,7 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
         shutil.copytree(REQUIREMENTS, work / "requirements")
         for name in filter(lambda name: name and (PROJECT / name).exists(), (*manager.MANIFESTS, manager.LOCK)):
             shutil.copy(PROJECT / name, work / name)
+        follow_own_wheels(work, check=action == "check")
         if interpreter := find_interpreter():
             if "PIP_CONSTRAINT" in pip_settings():
                 say(f"the constraints of pip count for no lock; limit versions in {manager.ASKED}.")
@@ -444,6 +446,32 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
                 f"there is neither a Python {PYTHON} that can make virtual environments nor Docker; install one of them"
             )
         return {name: verified(work / name) for name in names}
+
+
+def follow_own_wheels(work: Path, *, check: bool) -> None:
+    """Give the locks below `work` the hashes of wheels in requirements/wheels that were built anew, under one version.
+
+    Raises:
+        LockError: that is needed, in a check.
+    """
+    wheels: dict[str, list[Path]] = {}
+    for path in sorted((work / "requirements" / "wheels").glob("*.whl")):
+        name, version = path.name.split("-")[:2]
+        wheels.setdefault(f"{normalised(name)}=={version}", []).append(path)
+    locks = [work / name for name in (PROD, DEV, manager.LOCK) if name and (work / name).exists()]
+    for pin in [pin for name in (PROD, DEV) for pin in parse(current(work / name), name).values()]:
+        ours = wheels.get(str(pin), [])
+        digests = {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in ours}
+        old, new = sorted({*pin.hashes} - digests), sorted(digests - {*pin.hashes})
+        if not new or len(old) != len(new):
+            continue
+        if check:
+            raise LockError(f"the locks have another hash than requirements/wheels/{ours[0].name}; run `make lock`")
+        for lock in locks:
+            text = lock.read_text(encoding="utf-8")
+            for number, before in enumerate(old):
+                text = text.replace(before, new[number])
+            lock.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
