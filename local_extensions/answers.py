@@ -10,6 +10,8 @@ from pathlib import Path
 
 from cookiecutter.exceptions import FailedHookException
 
+from local_extensions.files import known
+
 ROOT = Path(__file__).resolve().parent.parent
 SCAFFOLD = ROOT / "{{cookiecutter.project_slug}}"
 QUESTIONS: dict[str, object] = {
@@ -51,6 +53,8 @@ def find_problems(answers: Mapping[str, object]) -> list[str]:
             found[name] = [f"{_shown(answer)} is not text; write it in quotes."]
         elif isinstance(default, list):
             found[name] = [] if answer in default else [f"{_shown(answer)} is not a choice; use {', '.join(default)}."]
+            if answer in default and answer not in known(name):
+                found[name] = [f"the template has nothing for {_shown(answer)}; see local_extensions/files.py."]
         else:
             rule = {
                 "author_email": _email_problems,

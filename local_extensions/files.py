@@ -41,6 +41,22 @@ FILES: dict[str, dict[str, list[str]]] = {
 """Files and folders that exist for some answers only: question -> path in the scaffold -> answers."""
 
 
+TEMPLATE = SCAFFOLD.parent
+WHOLE = {
+    "dependency_manager": TEMPLATE / "templates" / "managers",
+    "license": TEMPLATE / "templates" / "licenses",
+    "python_version": TEMPLATE / "locks",
+}
+"""Questions with a file of the template for each answer."""
+
+
+def known(question: str) -> set[str]:
+    """Return the answers that the template has something for. Conditions in the scaffold name each of them."""
+    if question in WHOLE:
+        return {path.stem for path in WHOLE[question].iterdir()}
+    return {"none"}.union(*FILES[question].values())
+
+
 def name_of(path: str) -> str:
     """Return what cookiecutter shall take for the name of a file of the scaffold. It writes none whose name is empty."""
     for question, files in FILES.items():

@@ -11,7 +11,7 @@ import yaml
 from cookiecutter.environment import StrictEnvironment
 
 from local_extensions.files import FILES
-from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD
+from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD, Person, Template, tool
 
 SETTINGS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 TEMPLATES = sorted(p for folder in (SCAFFOLD, ROOT / "templates") for p in folder.rglob("*") if p.is_file())
@@ -83,6 +83,37 @@ def test_every_python_has_shipped_locks_every_license_a_text_and_every_manager_i
     managers = {path.stem for path in (ROOT / "templates" / "managers").glob("*.py")}
     assert managers == set(CHOICES["dependency_manager"])
     assert {path.stem for path in (ROOT / "templates" / "licenses").iterdir()} == set(CHOICES["license"])
+
+
+@pytest.mark.parametrize("question", CHOICES)
+def test_a_choice_that_the_template_has_nothing_for_is_refused(
+    template: Template, person: Person, question: str
+) -> None:
+    """Conditions in the scaffold name each answer: a new one would fit none of them."""
+    settings = json.loads((template.path / "cookiecutter.json").read_text(encoding="utf-8"))
+    settings[question].append("mysql")
+    settings["__prompts__"][question]["mysql"] = "MySQL"
+    (template.path / "cookiecutter.json").write_text(json.dumps(settings), encoding="utf-8")
+    result = person.run(tool("cookiecutter"), str(template.path), "--no-input", f"{question}=mysql")
+    assert result.returncode == 1
+    assert f"  {question}: the template has nothing for 'mysql'; see local_extensions/files.py." in result.stdout
+    assert not list(person.work.iterdir())
+
+
+def test_no_condition_of_the_scaffold_says_else_of_a_choice() -> None:
+    """What is meant for one answer would be taken for every later one."""
+    tag = re.compile(r"{%-? *(if|elif|else|endif)\b(.*?)-?%}")
+    for path in TEMPLATES:
+        open_conditions: list[str] = []
+        for kind, condition in tag.findall(path.read_text(encoding="utf-8")):
+            if kind == "if":
+                open_conditions.append(condition)
+            elif kind == "endif":
+                open_conditions.pop()
+            elif kind == "else":
+                assert not re.match(r" *cookiecutter\.\w+ == ", open_conditions[-1]), (
+                    f"{short(path)}: {open_conditions[-1]}"
+                )
 
 
 def test_every_file_that_depends_on_an_answer_exists() -> None:

@@ -81,7 +81,7 @@ def settings(
 {%- if cookiecutter.database == "none" %}
 def app(settings: Settings) -> Flask:
     return create_app(settings)
-{%- else %}
+{%- elif cookiecutter.database in ("sqlite", "postgresql") %}
 def app(settings: Settings) -> Iterator[Flask]:
     application = create_app(settings)
     yield application

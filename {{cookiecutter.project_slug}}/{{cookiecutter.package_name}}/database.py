@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from flask import Flask, Response, current_app, g, has_request_context, request
 from sqlalchemy import Connection, Engine, MetaData, NullPool, create_engine, event, inspect, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-{%- else %}
+{%- elif cookiecutter.database == "postgresql" %}
 from flask import Flask, Response, current_app, g
 from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, text
 {%- endif %}
@@ -30,7 +30,7 @@ from {{ cookiecutter.package_name }}.health import add_check
 from {{ cookiecutter.package_name }}.settings import Settings
 
 PATIENCE = 600
-"""Seconds that a migration waits for {{ "others who use the file" if cookiecutter.database == "sqlite" else "another one" }}."""
+"""Seconds that a migration waits for {% if cookiecutter.database == "sqlite" %}others who use the file{% elif cookiecutter.database == "postgresql" %}another one{% endif %}."""
 {% if cookiecutter.database == "postgresql" %}
 MIGRATION_LOCK = 4208136241
 """The advisory lock that a migration holds; any number that nothing else in the database uses."""
@@ -80,7 +80,7 @@ def unavailable(error: Exception) -> Response:
     """Return the answer to a request that needed the database, which did not do its part; raise what is our mistake."""
     if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
         raise error
-{%- else -%}
+{%- elif cookiecutter.database == "postgresql" -%}
 def unavailable(_error: Exception) -> Response:
     """Return the answer to a request that needed the database, which did not do its part."""
 {%- endif %}
@@ -97,7 +97,7 @@ def connect(settings: Settings) -> Engine:
     event.listen(pool, "connect", enforce_foreign_keys)
     event.listen(pool, "begin", begin)
     return pool
-{%- else %}
+{%- elif cookiecutter.database == "postgresql" %}
     return create_engine(
         url,
         # A server that vanishes without a word is given up after some seconds, not after the minutes of the system.
@@ -166,7 +166,7 @@ def revision() -> str | None:
     """Return the revision of the schema; None without one."""
 {%- if cookiecutter.database == "sqlite" %}
     with engine().execution_options(reads=True).connect() as connection:
-{%- else %}
+{%- elif cookiecutter.database == "postgresql" %}
     with engine().connect() as connection:
 {%- endif %}
         if not inspect(connection).has_table("alembic_version"):
@@ -216,7 +216,7 @@ def use_write_ahead_log(pool: Engine) -> None:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.1)
-{%- else %}
+{%- elif cookiecutter.database == "postgresql" %}
     key = {"key": MIGRATION_LOCK}
     with engine().connect() as connection, engine().connect() as other:
         lock = other.execution_options(isolation_level="AUTOCOMMIT")  # a transaction that waits would hold up others

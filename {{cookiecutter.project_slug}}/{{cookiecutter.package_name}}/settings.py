@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 {%- if cookiecutter.database != "none" %}
 
     database_url: SecretStr = SecretStr(DEVELOPMENT_DATABASE)
-    """Where the database is{% if cookiecutter.database == "sqlite" %}, like sqlite:////data/service.db{% else %}, like postgresql://user:password@host:5432/name{% endif %}."""
+    """Where the database is{% if cookiecutter.database == "sqlite" %}, like sqlite:////data/service.db{% elif cookiecutter.database == "postgresql" %}, like postgresql://user:password@host:5432/name{% endif %}."""
 {%- endif %}
 {%- if cookiecutter.background_jobs == "celery" %}
 
@@ -112,20 +112,20 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def refuse_other_databases(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
-        """Refuse what is no URL of {% if cookiecutter.database == "sqlite" %}an SQLite file{% else %}a PostgreSQL database{% endif %}, and in production the one for development."""
+        """Refuse what is no URL of {% if cookiecutter.database == "sqlite" %}an SQLite file{% elif cookiecutter.database == "postgresql" %}a PostgreSQL database{% endif %}, and in production the one for development."""
         if in_production(info) and url.get_secret_value() == DEVELOPMENT_DATABASE:
-            raise ValueError("production needs a database of its own, like {% if cookiecutter.database == "sqlite" %}sqlite:////data/service.db{% else %}postgresql://user:password@host:5432/name{% endif %}")
+            raise ValueError("production needs a database of its own, like {% if cookiecutter.database == "sqlite" %}sqlite:////data/service.db{% elif cookiecutter.database == "postgresql" %}postgresql://user:password@host:5432/name{% endif %}")
         try:
             parsed = make_url(url.get_secret_value())
         except URL_ERRORS:
-            raise ValueError("this is no URL of a database; {% if cookiecutter.database == "sqlite" %}write it like sqlite:////data/service.db{% else %}in a password, write @ as %40, / as %2F{% endif %}") from None
+            raise ValueError("this is no URL of a database; {% if cookiecutter.database == "sqlite" %}write it like sqlite:////data/service.db{% elif cookiecutter.database == "postgresql" %}in a password, write @ as %40, / as %2F{% endif %}") from None
 {%- if cookiecutter.database == "sqlite" %}
         if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.host or not parsed.database:
             raise ValueError("this is no SQLite file; write it like sqlite:////data/service.db")
         if in_production(info) and not parsed.database.startswith("/"):
             raise ValueError("production needs a whole path, with four slashes: sqlite:////data/service.db")
         return url
-{%- else %}
+{%- elif cookiecutter.database == "postgresql" %}
         if parsed.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
             raise ValueError("this is no PostgreSQL database; write it like postgresql://user:password@host:5432/name")
         return SecretStr(parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False))

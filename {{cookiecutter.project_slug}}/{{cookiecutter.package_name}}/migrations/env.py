@@ -17,7 +17,7 @@ def run() -> None:
             context.run_migrations()
             if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
                 raise RuntimeError(f"the migrations leave {len(broken)} rows that refer to nothing")
-{%- else %}
+{%- elif cookiecutter.database == "postgresql" %}
         context.configure(connection, target_metadata=models.METADATA)
         with context.begin_transaction():
             context.run_migrations()
