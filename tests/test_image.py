@@ -342,6 +342,21 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
     }
 
 
+def test_the_port_is_the_one_that_a_platform_names(bake: Bake) -> None:
+    with built(bake(python_version=PYTHON)) as tag:
+        options = ("--env", "PORT=8123", "--env", f"SECRET_KEY={KEY}", "--publish", "127.0.0.1:0:8123")
+        container = docker("run", "--detach", "--health-interval", "1s", *options, tag)
+        try:
+            health = "{{ .State.Health.Status }}"
+            deadline = time.monotonic() + 60
+            while docker("inspect", "--format", health, container) != "healthy":
+                assert time.monotonic() < deadline, docker("logs", container)
+                time.sleep(0.5)
+            assert ask("http://" + docker("port", container, "8123") + "/livez")
+        finally:
+            docker("rm", "--force", container)
+
+
 def test_a_strict_umask_does_not_lock_the_service_out(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
     for path in (project.path, *project.path.rglob("*")):

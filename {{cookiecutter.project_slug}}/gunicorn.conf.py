@@ -6,7 +6,7 @@ from typing import Any
 
 from {{ cookiecutter.package_name }} import metrics
 from {{ cookiecutter.package_name }}.logs import log_config
-from {{ cookiecutter.package_name }}.settings import SettingsError, load_settings
+from {{ cookiecutter.package_name }}.settings import METRICS_PORT, SettingsError, load_settings
 
 try:
     settings = load_settings()
@@ -14,7 +14,7 @@ except SettingsError as error:  # before any worker starts, and without a traceb
     raise SystemExit(f"The service cannot start.\n{error}") from None
 
 wsgi_app = "{{ cookiecutter.package_name }}:create_app()"
-bind = ["0.0.0.0:8000", f"0.0.0.0:{metrics.PORT}"]
+bind = [f"0.0.0.0:{settings.port}", f"0.0.0.0:{METRICS_PORT}"]
 
 worker_class = "gthread"
 workers = settings.web_concurrency

@@ -5,9 +5,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }} import create_app, metrics
-from {{ cookiecutter.package_name }}.settings import Settings
+from {{ cookiecutter.package_name }}.settings import METRICS_PORT, Settings
 
-SCRAPE = {"base_url": f"http://localhost:{metrics.PORT}"}
+SCRAPE = {"base_url": f"http://localhost:{METRICS_PORT}"}
 COUNT = "http_server_request_duration_seconds_count"
 
 
@@ -46,7 +46,7 @@ def test_what_goes_wrong_is_counted_too(app: Flask) -> None:
 
 
 def test_the_port_of_the_service_has_no_metrics_whatever_a_client_claims(client: FlaskClient) -> None:
-    host = {"Host": f"localhost:{metrics.PORT}", "X-Forwarded-Port": str(metrics.PORT)}
+    host = {"Host": f"localhost:{METRICS_PORT}", "X-Forwarded-Port": str(METRICS_PORT)}
     assert client.get("/metrics", headers=host).status_code == 404
 
 

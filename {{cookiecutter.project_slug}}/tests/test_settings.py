@@ -27,6 +27,7 @@ def test_production_refuses_the_debugger(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    monkeypatch.setenv("PORT", "9000")
     monkeypatch.setenv("WEB_CONCURRENCY", "many")
     with pytest.raises(SettingsError) as error:
         load_settings()
@@ -39,6 +40,7 @@ def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 {%- if cookiecutter.background_jobs == "celery" %}
         "REDIS_URL",
 {%- endif %}
+        "PORT",
         "WEB_CONCURRENCY",
     ]
 

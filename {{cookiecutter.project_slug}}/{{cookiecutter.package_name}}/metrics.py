@@ -10,7 +10,8 @@ from flask import Flask, Response, g, request
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram, make_wsgi_app
 from prometheus_client.multiprocess import MultiProcessCollector
 
-PORT = 9000
+from {{ cookiecutter.package_name }}.settings import METRICS_PORT
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -46,7 +47,7 @@ def beside(service: WSGIApplication) -> WSGIApplication:
     metrics = make_wsgi_app(registry)
 
     def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        chosen = metrics if environ["SERVER_PORT"] == str(PORT) else service
+        chosen = metrics if environ["SERVER_PORT"] == str(METRICS_PORT) else service
         return chosen(environ, start_response)
 
     return choose

@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 {%- endif %}
 
+METRICS_PORT = 9000
 INSECURE_KEY = "insecure-key-for-development-only"
 {%- if cookiecutter.database != "none" %}
 URL_ERRORS = (ArgumentError, ValueError)  # of make_url
@@ -81,6 +82,9 @@ class Settings(BaseSettings):
 
     otel_traces_exporter: Literal["otlp", "console", "none"] | None = None
     """What becomes of traces; OpenTelemetry reads this and its other variables itself."""
+
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Where the service listens. Platforms that choose it set it; metrics have a port of their own, 9000."""
 
     web_concurrency: int = Field(default=2, ge=1)
     """How many worker processes serve. A container sees the cores of its host, not its share of them."""
@@ -167,6 +171,14 @@ class Settings(BaseSettings):
         if in_production(info) and on:
             raise ValueError("the debugger must be off in production; unset it, or set APP_ENV=development")
         return on
+
+    @field_validator("port")
+    @classmethod
+    def refuse_the_port_of_metrics(cls, port: int) -> int:
+        """Refuse the port that is not for the public."""
+        if port == METRICS_PORT:
+            raise ValueError(f"{METRICS_PORT} is the port of the metrics; choose another one")
+        return port
 
 
 def in_production(info: ValidationInfo) -> bool:
