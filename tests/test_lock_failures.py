@@ -124,6 +124,34 @@ def test_each_trouble_with_an_index_has_its_words_with_each_manager(
         )
 
 
+@pytest.mark.parametrize(
+    ("url", "hidden", "shown"),
+    [
+        ("https://build@index.example/simple", (), ("build", "index.example")),  # is the name of a package, too
+        ("https://long-login-1@index.example/simple", ("long-login-1",), ("index.example",)),
+        ("https://user:pa/ss#word@index.example/simple", ("pa/ss#word",), ("user", "index.example")),
+        ("https://index.example/e7a91c3b5d2f4608/simple", ("e7a91c3b5d2f4608",), ("index.example",)),
+        ("https://index.example/simple?token=abcdefgh", ("abcdefgh",), ("index.example",)),
+        ("https://index.example/artifactory/api/pypi/pypi-remote/simple", (), ("artifactory/api/pypi/pypi-remote",)),
+    ],
+)
+def test_the_secrets_of_an_index_are_known_and_words_are_none(
+    bake: Bake, monkeypatch: pytest.MonkeyPatch, no_pip_settings: None, url: str, hidden: list[str], shown: list[str]
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", url)
+    project = bake()
+    tool = module(project.path / "tools" / "lock.py")
+    said = tool.masked(f"{' '.join([*hidden, *shown])} {url}")
+    assert not [secret for secret in hidden if secret in said], said
+    assert all(word in said for word in shown), said
+    for text in [f"{secret}==1 \\\n    --hash=sha256:aa\n" for secret in hidden]:
+        write(project, "prod.txt", text)
+        with pytest.raises(tool.LockError, match=r"would hold (a secret|an option)"):
+            tool.verified(project.path / "requirements/prod.txt")
+    write(project, "prod.txt", "build==1 \\\n    --hash=sha256:aa\n")
+    assert tool.verified(project.path / "requirements/prod.txt")
+
+
 @contextlib.contextmanager
 def with_certificate(folder: Path) -> Iterator[str]:
     """Yield the URL of a server whose certificate nobody has signed."""
@@ -167,7 +195,7 @@ def test_trouble_with_an_index_is_named_and_no_pin_moves(
     before = requirements(project)
     result = lock(project, "compile", check=False)
     assert re.search(
-        r"failed: the package index \S+ refuses the login \(403\); .*; every lock is as it was\.$", result.stdout
+        r"failed: .+; the package index \S+ refuses the login \(403\); .*; every lock is as it was\.$", result.stdout
     )
     assert requirements(project) == before
 

@@ -103,6 +103,13 @@ def test_stale_locks_are_named_each_time(bake: Bake, manager: str) -> None:
         return project.run(sys.executable, "-Bc", code, PYTHONPATH="tools").stdout
 
     assert "stale" not in run()
+    if manager in ("uv", "poetry"):  # what only another group asks for is in no lock
+        text = project.read("pyproject.toml").replace(
+            "[dependency-groups]\n", '[dependency-groups]\ndocs = ["layer-delta"]\n'
+        )
+        (project.path / "pyproject.toml").write_text(text, encoding="utf-8")
+        assert "layer-delta" in text
+        assert "stale" not in run()
     name, after, entry = ASK[manager]
     manifest = project.path / name
     text = manifest.read_text(encoding="utf-8")

@@ -49,7 +49,7 @@ def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
     """Return what is asked for, as requirements: one list for each resolution."""
     facts = read_toml(read("pyproject.toml"), "pyproject.toml")
-    groups = [facts["project"].get("dependencies", []), *facts.get("dependency-groups", {}).values()]
+    groups = [facts["project"].get("dependencies", []), facts.get("dependency-groups", {}).get("dev", [])]
     return [[requirement for group in groups for requirement in group if isinstance(requirement, str)]]
 
 

@@ -39,7 +39,7 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     from pins import normalised
 
     facts = read_toml(read("pyproject.toml"), "pyproject.toml")
-    groups = [facts["project"].get("dependencies", []), *facts.get("dependency-groups", {}).values()]
+    groups = [facts["project"].get("dependencies", []), facts.get("dependency-groups", {}).get("dev", [])]
     elsewhere = {*map(normalised, facts.get("tool", {}).get("uv", {}).get("sources", {}))}  # these uv alone can find
     asked = [requirement for group in groups for requirement in group if isinstance(requirement, str)]
     return [[requirement for requirement in asked if name_of(requirement) not in elsewhere]]

@@ -62,10 +62,10 @@ LEFT = {"lock-*": 1, "cache-check-*": 1, "tools-*": 30}  # what runs leave in .c
 # The settings of tools that count: where packages come from, and how they are fetched. The others mislead: they would
 # install elsewhere, resolve otherwise, or keep their reasons to themselves.
 SETTINGS = {
-    "PIP": r"(EXTRA_)?INDEX_URL|FIND_LINKS|NO_INDEX|TRUSTED_HOST|PROXY|(CLIENT_)?CERT|KEYRING_PROVIDER|TIMEOUT|RETRIES|"
-    r"(NO_)?CACHE_DIR",
+    "PIP": r"(EXTRA_)?INDEX_URL|FIND_LINKS|NO_INDEX|TRUSTED_HOST|PROXY|(CLIENT_)?CERT|KEYRING_PROVIDER|RETRIES|"
+    r"(DEFAULT_)?TIMEOUT|(NO_)?CACHE_DIR|(ONLY|PREFER)_BINARY|UPLOADED_PRIOR_TO",
     "UV": r"\w*INDEX\w*|FIND_LINKS|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS|KEYRING_PROVIDER|HTTP_\w+|REQUEST_TIMEOUT|"
-    r"OFFLINE|NO_CACHE|CACHE_DIR|CONFIG_FILE|CREDENTIALS_DIR|CONCURRENT_\w+|EXCLUDE_NEWER",
+    r"OFFLINE|NO_BUILD|NO_CACHE|CACHE_DIR|CONFIG_FILE|CREDENTIALS_DIR|CONCURRENT_\w+|EXCLUDE_NEWER",
     "POETRY": r"(HTTP_BASIC|PYPI_TOKEN|REPOSITORIES|CERTIFICATES|REQUESTS|KEYRING|SOLVER_MIN)_\w+|(CACHE|CONFIG|DATA)_DIR|"
     r"HOME",
     "PIPENV": r"PYPI_MIRROR|CACHE_DIR|TIMEOUT|REQUESTS_TIMEOUT|MAX_RETRIES",
@@ -169,7 +169,8 @@ def check_python() -> None:
     """Raise LockError when a file is for another Python than the locks, as after an edit of one of them."""
     version = re.compile(r"(?:python\w*|version_info\[:2\])\W*(3\.\d+)")
     for name in ("Dockerfile", "Makefile", "pyproject.toml", "Pipfile"):
-        if other := set(version.findall(current(name))) - {PYTHON}:
+        text = re.sub(r"(?m)^FROM .* AS (?!python$).*$", "", current(name))  # another stage may have another one
+        if other := {*version.findall(text)} - {PYTHON}:
             raise LockError(
                 f"{name} is for Python {min(other)}, the locks are for {PYTHON}; the template changes it everywhere: "
                 f"""cruft update --variables-to-update '{json.dumps({"python_version": min(other)})}'"""
@@ -318,7 +319,7 @@ def index_for_uv() -> dict[str, str]:
         "UV_FIND_LINKS": ",".join(sources.get("FIND_LINKS", "").split()),
         "UV_INSECURE_HOST": sources.get("TRUSTED_HOST", ""),
         "UV_HTTP_RETRIES": "1",
-        "UV_HTTP_TIMEOUT": sources.get("TIMEOUT", "15"),
+        "UV_HTTP_TIMEOUT": sources.get("TIMEOUT") or sources.get("DEFAULT_TIMEOUT", "15"),
         "UV_INDEX_STRATEGY": "unsafe-best-match" if "EXTRA_INDEX_URL" in sources else "",  # pip takes the best of all
         "UV_NO_INDEX": sources.get("NO_INDEX", ""),
     }
@@ -434,9 +435,8 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
             try:
                 run_here(tools, work, action, packages, cooled_down(cooldown))
             except LockError as error:  # of which the dependency managers tell little
-                title, failed, _ = str(error).partition(" failed: ")
-                if failed and (trouble := trouble_with_indexes(tools, work)):
-                    raise LockError(f"{title} failed: {trouble}") from None
+                if " failed: " in str(error) and (trouble := trouble_with_indexes(tools, work)):
+                    raise LockError(f"{str(error).partition('; the package index')[0]}; {trouble}") from None
                 raise
         elif succeeds("docker", "buildx", "version") and succeeds("docker", "version"):
             named = ["--packages", *packages] if packages else []
@@ -668,7 +668,7 @@ def complete(python: str, work: Path, before: newest.Pins, settings: Mapping[str
         try:
             found = resolver.everywhere(f"completing {file}", asked, before | fixed, newest.exactly(fixed))
         except LockError as error:
-            if not newest.finds_nothing(error):
+            if "No space left" in str(error) or trouble_with_indexes(python, work):
                 raise
             say(f"what {file} lacks for other processors is not known: {error}.")  # uv knows less of what is asked for
             continue
@@ -749,7 +749,8 @@ def secrets() -> list[str]:
         found |= {part for part in path.split("/")[1:] if len(part) >= 16 and len(re.findall(r"\d", part)) > 2}
     found |= {unquote(secret) for secret in found}
     public = "".join(current(name) for name in manager.MANIFESTS)
-    found |= {os.environ.get(name, "") for name in re.findall(r"\$\{?(\w+)", public)}
+    for login in re.findall(r"://\S*@", public):
+        found |= {os.environ.get(name, "") for name in re.findall(r"\$\{?(\w+)", login)}
     return sorted((secret for secret in found if len(secret) > 3 and secret not in public), key=len, reverse=True)
 
 
@@ -782,7 +783,7 @@ def step(title: str, command: list[str], cwd: Path = PROJECT, environment: dict[
 
 def a_cache() -> dict[str, str]:
     """Return the settings that let tools cache in the project, where a home folder cannot be written to."""
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/"), ".cache"))
+    place = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     try:
         place.mkdir(parents=True, exist_ok=True)
         return {} if os.access(place, os.W_OK) else {"XDG_CACHE_HOME": str(CACHE / "home")}
@@ -828,7 +829,7 @@ def verified(path: Path) -> str:
         if re.match(FORBIDDEN[path.suffix], line):
             found = "an option, a credential or a path of this machine"
             raise LockError(f"{path.name} would hold {found}: {masked(line)[:99]!r}")
-    if secret := next((secret for secret in secrets() if secret in text), ""):
+    if secret := next((secret for secret in secrets() if secret in text and not is_word(secret)), ""):
         line = next(line for line in text.splitlines() if secret in line).strip()
         raise LockError(
             f"{path.name} would hold a secret of a package index: {masked(line)[:99]!r}; use an index that takes it as a "
@@ -877,10 +878,15 @@ def say(message: str) -> None:
     print("lock:", masked(" ".join(message.split())), file=sys.stderr, flush=True)
 
 
+def is_word(secret: str) -> bool:
+    """Return whether a secret is so short that it may stand anywhere: the name of a user, for example."""
+    return len(secret) < 8
+
+
 def masked(text: str) -> str:
     """Return text without the secrets of package indexes."""
     for secret in secrets():
-        text = text.replace(secret, "****")
+        text = (text if is_word(secret) else text.replace(secret, "****")).replace(f"{secret}@", "****@")
     return re.sub(r"://[^/\s]*@", "://****@", text)
 
 
