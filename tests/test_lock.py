@@ -245,6 +245,12 @@ def test_a_file_for_another_python_is_named(bake: Bake, manager: str) -> None:
         (project.path / name).write_text(text, encoding="utf-8")
 
 
+def test_a_bump_that_moves_nothing_says_so(bake: Bake, capsys: pytest.CaptureFixture[str]) -> None:
+    tool = module(bake().path / "tools" / "lock.py")
+    tool.report_changes(tool.pinned(), ["bump"])
+    assert capsys.readouterr().err == "lock: the newest releases that fit are locked already.\n"
+
+
 def test_enough_bytes_changed_call_for_a_new_baseline(bake: Bake, capsys: pytest.CaptureFixture[str]) -> None:
     project = bake()
     tool = module(project.path / "tools" / "lock.py")

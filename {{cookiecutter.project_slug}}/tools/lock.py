@@ -391,6 +391,8 @@ def report_changes(before: dict[str, str], actions: list[str]) -> None:
     moved = [f"{name} {old} to {after[name]}" for name, old in before.items() if after.get(name, old) != old]
     if moved and "upgrade" not in actions:
         say(f"moved: {', '.join(moved)}.")
+    if "bump" in actions and not moved:
+        say("the newest releases that fit are locked already.")
     if (PROJECT / "Dockerfile").exists() and (changed := share_changed()) > layers.SHARE:
         say(f"{changed:.0%} of the small packages has changed since their layers were made; run `make rebaseline`.")
 
