@@ -110,7 +110,7 @@ def test_each_trouble_with_an_index_has_its_words_with_each_manager(
 ) -> None:
     place, words = CAUSES[cause]
     project = bake(dependency_manager=manager)
-    with with_certificate(project.path.parent) as secure:
+    with with_certificate(project.path.parent) if place == "https" else contextlib.nullcontext("") as secure:
         url = {"": "http://u:p@127.0.0.1:9/simple", "https": secure}.get(place) or index.url(place, "wrong")
         if manager == "poetry" or manager == "pipenv":
             name_index(project, re.sub("(?<=://).*@", "", url))
