@@ -245,6 +245,13 @@ def test_a_file_for_another_python_is_named(bake: Bake, manager: str) -> None:
         (project.path / name).write_text(text, encoding="utf-8")
 
 
+@pytest.mark.parametrize("packages", [[], [""], ["click", "a b c!"]])
+def test_a_bump_without_names_is_told_how_it_is_called(bake: Bake, packages: list[str]) -> None:
+    result = lock(bake(), "bump", "--packages", *packages, check=False)
+    assert result.returncode == 2
+    assert result.stdout == 'lock: bump moves the packages that are named: make bump PACKAGE="pandas urllib3"\n'
+
+
 def test_a_bump_that_moves_nothing_says_so(bake: Bake, capsys: pytest.CaptureFixture[str]) -> None:
     tool = module(bake().path / "tools" / "lock.py")
     tool.report_changes(tool.pinned(), ["bump"])

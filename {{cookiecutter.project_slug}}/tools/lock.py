@@ -112,7 +112,8 @@ def main() -> int:
         parser.error("check goes alone")
     packages = [normalised(name) for text in options.packages for name in text.split()]
     if ("bump" in actions) != bool(packages) or not all(re.fullmatch("[a-z0-9-]+", name) for name in packages):
-        parser.error('bump moves the packages that are named: make bump PACKAGE="pandas urllib3"')
+        say('bump moves the packages that are named: make bump PACKAGE="pandas urllib3"')
+        return 2
     mode = os.environ.get("LAYERCAKE_LOCK") or "require"
     if mode not in ("auto", "skip", "require"):
         say(f"LAYERCAKE_LOCK is {mode!r}; use auto, skip or require.")
