@@ -152,6 +152,27 @@ def test_the_secrets_of_an_index_are_known_and_words_are_none(
     assert tool.verified(project.path / "requirements/prod.txt")
 
 
+def test_the_login_of_an_index_goes_to_no_other_host(
+    bake: Bake, monkeypatch: pytest.MonkeyPatch, no_pip_settings: None
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(302 if self.path.startswith("/simple") else 404)
+            self.send_header("Location", f"http://localhost:{server.server_port}/elsewhere")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://user:password@127.0.0.1:{server.server_port}/simple")
+        project = bake()
+        assert not module(project.path / "tools" / "lock.py").trouble_with_indexes(sys.executable, project.path)
+        server.shutdown()
+    assert asked == [("/simple/pip/", "Basic dXNlcjpwYXNzd29yZA=="), ("/elsewhere", None)]
+
+
 @contextlib.contextmanager
 def with_certificate(folder: Path) -> Iterator[str]:
     """Yield the URL of a server whose certificate nobody has signed."""

@@ -42,6 +42,7 @@ def install(have: dict[str, Pin], want: dict[str, Pin]) -> None:
         subprocess.run([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEVNULL, check=False)
     changed = [pin for name, pin in have.items() if want.get(name) != pin]
     gone = [pin.name for pin in changed if pin.name not in want or want[pin.name].origin == pin.origin]  # other files
+    gone = [name for name in gone if name != "pip"]  # it does the rest
     new = sum(have.get(name) != pin for name, pin in want.items())
     print(f"setup: {new} packages to install, {len(gone)} to remove", file=sys.stderr)
     wheels = ["--find-links", "requirements/wheels"] if (PROJECT / "requirements/wheels").exists() else []

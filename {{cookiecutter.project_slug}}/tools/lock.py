@@ -37,6 +37,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -345,7 +346,8 @@ def trouble_with_indexes(python: str, work: Path) -> str:
         request = urllib.request.Request(page)
         if login:
             user, _, password = map(unquote, login.partition(":"))
-            request.add_header("Authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode())
+            encoded = b64encode(f"{user}:{password}".encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {encoded}")  # for nobody else
         shown = f"the package index {masked(f'://{place}')[3:]}"
         try:
             urllib.request.urlopen(request, timeout=float(settings["UV_HTTP_TIMEOUT"])).close()
@@ -354,7 +356,7 @@ def trouble_with_indexes(python: str, work: Path) -> str:
                 return f"{shown} refuses the login ({error.code}); check the user name and password that are configured"
             if error.code >= 500:
                 return f"{shown} has a fault of its own ({error.code}); try again later"
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             cause = getattr(error, "reason", error)
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return f"{shown} has a certificate that is not trusted here; name its authority in SSL_CERT_FILE and PIP_CERT"
@@ -587,7 +589,7 @@ def run_here(
             moves = moves_for(python, work, (), {*late}, left)  # what an extra brings, for example
             manager.lock(run, work, action, seed, moves)
         if manager.KNOWS_ONE_PLATFORM:
-            complete(python, work, pins, settings)
+            complete(python, work, pins)  # without a cool-down: a pin that was restored may be young
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action, settings)
     except LockError as error:
@@ -638,31 +640,28 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
     return found
 
 
-def resolver_in(
-    work: Path, settings: Mapping[str, str] = MappingProxyType({})
-) -> tuple[newest.Resolver, list[list[str]]]:
+def resolver_in(work: Path) -> tuple[newest.Resolver, list[list[str]]]:
     """Return what asks uv, and the lists of what the service asks for below `work`, one for each resolution."""
 
     def read(name: str) -> str:
         return (work / name).read_text(encoding="utf-8")
 
     def run(title: str, *arguments: str) -> None:
-        step(title, [uv(), "-I", *arguments], cwd=work, environment={**index_for_uv(), **index(), **settings})
+        step(title, [uv(), "-I", *arguments], cwd=work, environment={**index_for_uv(), **index()})
 
     uv = cache(lambda: python_with_uv(find_interpreter() or sys.executable))
     index = cache(lambda: manager.index(read, read_toml))
     return newest.Resolver(run, work, PYTHON), manager.asked(read, read_toml)
 
 
-def complete(python: str, work: Path, before: newest.Pins, settings: Mapping[str, str]) -> None:
+def complete(python: str, work: Path, before: newest.Pins) -> None:
     """Add to the locks below `work` what other processors and releases of Python need than those of this machine.
 
     Args:
         python: one that has the dependency manager.
         before: the versions that were locked.
-        settings: what limits the releases that count.
     """
-    resolver, asked_for = resolver_in(work, settings)
+    resolver, asked_for = resolver_in(work)
     fixed = newest.Pins()
     for number, name in enumerate((PROD, DEV)):
         asked = asked_for[number]
