@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.commands import ROOT
 from benchmarks.index import Index
 from benchmarks.measure import BenchmarkError, run
 
 SETS: dict[str, list[str]] = {"service": [], "heavy": ["numpy", "pandas"]}
 """What is installed beside the packages of the generated service."""
 
-ROOT = Path(__file__).resolve().parent.parent
 PYTHON: str = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["python_version"][0]
 ADDED, BUMPED, REMOVED = "tabulate", "typing-extensions", "sortedcontainers"
 """Pure-Python packages that need no others. The service starts with the last two; the wheel of the bumped one

@@ -52,8 +52,10 @@ def find_problems(answers: Mapping[str, object]) -> list[str]:
         if not isinstance(answer, str):
             found[name] = [f"{_shown(answer)} is not text; write it in quotes."]
         elif isinstance(default, list):
-            found[name] = [] if answer in default else [f"{_shown(answer)} is not a choice; use {', '.join(default)}."]
-            if answer in default and answer not in known(name):
+            found[name] = []
+            if answer not in default:
+                found[name] = [f"{_shown(answer)} is not a choice; use {', '.join(default)}."]
+            elif answer not in known(name):
                 found[name] = [f"the template has nothing for {_shown(answer)}; see local_extensions/files.py."]
         else:
             rule = {

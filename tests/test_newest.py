@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bake, install_tools
-from tests.locking import lock, pins, requirements, write
+from tests.locking import lock, module, pins, requirements, write
 from tests.package_index import WHEELS, PackageIndex
 from tests.support import CHOICES, HERE, Project
 from tests.test_managers import ask_for, use_index
@@ -134,6 +134,20 @@ def test_a_lock_is_for_both_processors_and_all_releases_of_its_python(project: P
     lock(project, "check")
     write(project, "prod.txt", re.sub(r"(?m)^layer-early.*\n( .*\n)+", "", project.read("requirements/prod.txt")))
     assert "it lacks layer-early==1.0" in lock(project, "check", check=False).stdout
+
+
+def test_of_a_package_that_differs_by_python_the_one_for_this_python_is_taken(bake: Bake) -> None:
+    newest = module(bake().path / "tools" / "newest.py")
+    arm = "platform_machine == 'aarch64'"
+    lines = "layer-arm=={} ; python_full_version {} '3.99' and " + arm + " \\\n    --hash=sha256:{}\n"
+    this, later = lines.format("1.0", "<", "aa"), lines.format("2.0", ">=", "bb")
+    lock = "layer-beta==2.0 \\\n    --hash=sha256:cc\n"
+    wanted = 'layer-arm==1.0 ; platform_machine == "aarch64" \\\n    --hash=sha256:aa\n' + lock
+    for everywhere in (this + later, later + this):
+        assert newest.complete(lock, everywhere, drop=True) == wanted
+        assert newest.complete(wanted, everywhere, drop=True) == wanted
+    assert newest.complete(wanted, later, drop=True) == lock
+    assert newest.complete(wanted, later, drop=False) == wanted
 
 
 @pytest.mark.parametrize("number", range(ADDITIONS))

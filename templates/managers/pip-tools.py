@@ -1,12 +1,11 @@
 """pip-tools: requirements/*.in say what the service asks for, pip-compile pins it in the .txt beside them."""
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from newest import requirements
+from newest import blocks, requirements
 
 NAME = "pip-tools"
 MODULE = "piptools"
@@ -26,7 +25,7 @@ def environment(python: str) -> dict[str, str]:
 
 
 def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> dict[str, str]:
-    """Return the settings with which uv asks the package index that the manifest names; options in it say that themselves."""
+    """Return the settings with which uv asks the package index that the manifest names; it names none."""
     return {}
 
 
@@ -48,8 +47,9 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], mov
     """Compile the files in requirements/ below `work`; what is there is the seed whose pins are kept, but for `moves`."""
     for lock in (work / "requirements" / "prod.txt", work / "requirements" / "dev.txt"):
         if moves and lock.exists():
-            names = "|".join(map(re.escape, moves))
-            kept = re.sub(rf"(?m)^(?:{names})==.*\n(?:[ \t].*\n)*", "", lock.read_text(encoding="utf-8"))
+            kept = lock.read_text(encoding="utf-8")
+            for lines in [lines for name, lines in blocks(kept).items() if name in moves]:
+                kept = kept.replace(lines, "")
             lock.write_text(kept + "".join(f"{name}=={version}\n" for name, version in moves.items()), encoding="utf-8")
     wheels = ["--find-links", "requirements/wheels"] if (work / "requirements" / "wheels").exists() else []
     if action == "check":  # compiling keeps a pin and its hashes even if they do not belong together

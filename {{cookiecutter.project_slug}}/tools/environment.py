@@ -40,9 +40,8 @@ def install(have: dict[str, Pin], want: dict[str, Pin]) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:  # uv makes such a .venv
         subprocess.run([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEVNULL, check=False)
-    changed = [pin for name, pin in have.items() if want.get(name) != pin]
+    changed = [pin for name, pin in have.items() if want.get(name) != pin and name != "pip"]  # which does the rest
     gone = [pin.name for pin in changed if pin.name not in want or want[pin.name].origin == pin.origin]  # other files
-    gone = [name for name in gone if name != "pip"]  # it does the rest
     new = sum(have.get(name) != pin for name, pin in want.items())
     print(f"setup: {new} packages to install, {len(gone)} to remove", file=sys.stderr)
     wheels = ["--find-links", "requirements/wheels"] if (PROJECT / "requirements/wheels").exists() else []

@@ -72,6 +72,8 @@ SETTINGS = {
     "PIPENV": r"PYPI_MIRROR|CACHE_DIR|TIMEOUT|REQUESTS_TIMEOUT|MAX_RETRIES",
 }
 
+OF_TOOLS = "|".join(f"{tool}_" for tool in SETTINGS)
+
 # The lines that tell why a tool failed, the best first; the first is this file, speaking from inside Docker.
 TELLING = (
     r"^(?:#\d+ )?[\d.]+ lock: (.+?)(?:; every lock is as it was)?\.?$",
@@ -130,7 +132,7 @@ def main() -> int:
     except KeyboardInterrupt:
         say("interrupted; every lock is as it was.")
         return 130
-    except (LockError, OSError, ValueError, configparser.Error) as error:
+    except (LockError, OSError, ValueError) as error:
         if mode == "auto" and actions != ["check"]:
             say(f"WARNING: the locks stay as they are; run `make lock` later. Reason: {error}.")
             return 0
@@ -323,7 +325,6 @@ def index_for_uv() -> dict[str, str]:
         "UV_HTTP_RETRIES": "1",
         "UV_HTTP_TIMEOUT": sources.get("TIMEOUT") or sources.get("DEFAULT_TIMEOUT", "15"),
         "UV_INDEX_STRATEGY": "unsafe-best-match" if "EXTRA_INDEX_URL" in sources else "",  # pip takes the best of all
-        "UV_NO_INDEX": sources.get("NO_INDEX", ""),
     }
     return {name: value for name, value in found.items() if value and name not in os.environ}
 
@@ -520,10 +521,10 @@ def foreign_tools() -> bool:
 
 def python_with_uv(interpreter: str) -> str:
     """Return the Python of a venv with the uv of tools.txt, whichever dependency manager that is for."""
-    found = re.search(r"(?m)^uv==.*\n([ \t].*\n)*", current("requirements/tools.txt"))
+    found = newest.blocks(current("requirements/tools.txt")).get("uv")
     if not found:
         raise LockError("requirements/tools.txt is not there or does not pin uv; restore it")
-    return tools_venv(interpreter, found[0], "uv", unused="")
+    return tools_venv(interpreter, found, "uv", unused="")
 
 
 def lock_tools(
@@ -539,7 +540,7 @@ def lock_tools(
 
 def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unused: str = manager.NOT_INSTALLED) -> str:
     """Return the Python of a venv with what a lock of tools lists, making it when needed."""
-    tools = re.sub(rf"(?m)^({unused})==.*\n([ \t].*\n)*", "", tools)
+    tools = tools.replace(newest.blocks(tools).get(unused, ""), "")
     venv = CACHE / f"tools-{hashlib.sha256(f'{PYTHON}{tools}'.encode()).hexdigest()[:12]}"
     bin_python = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
     works = (str(venv / bin_python), "-I", "-c", f"import {module}")
@@ -735,8 +736,7 @@ def secrets() -> list[str]:
     Those are logins, what is given by a `?`, and parts of the path that look like tokens. What the project says
     itself is none.
     """
-    names = "|".join(f"{tool}_" for tool in SETTINGS)
-    given = {name: value for name, value in os.environ.items() if re.match(names, name)}
+    given = {name: value for name, value in os.environ.items() if re.match(OF_TOOLS, name)}
     found = {value for name, value in given.items() if re.search("PASSWORD|TOKEN|HTTP_BASIC", name)}
     texts = [*given.values()]
     with contextlib.suppress(LockError):
@@ -763,7 +763,7 @@ def step(title: str, command: list[str], cwd: Path = PROJECT, environment: dict[
     settings = {
         name: value
         for name, value in os.environ.items()
-        if not re.match("PYTHON(PATH|HOME)$|PIP_|UV_|POETRY_|PIPENV_", name, re.I) or re.fullmatch(kept, name, re.I)
+        if not re.match(f"PYTHON(PATH|HOME)$|{OF_TOOLS}", name, re.I) or re.fullmatch(kept, name, re.I)
     }
     settings |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "1"}
     settings |= {f"PIP_{name}": value for name, value in package_sources().items()} | {"PIP_CONFIG_FILE": os.devnull}

@@ -134,15 +134,19 @@ def complete(lock: str, everywhere: str, *, drop: bool) -> str:
         everywhere: what `Resolver.everywhere` found.
         drop: whether what no image needs goes.
     """
-    for name, lines in blocks(everywhere).items():
+    needed: dict[str, tuple[str, str]] = {}
+    for found in BLOCK.finditer(everywhere):  # has a package several times, where it differs by Python
+        asked = re.search(r" ; (.*?)(?: \\)?$", found[0].partition("\n")[0])
+        kept = marker_in_lock(asked[1]) if asked else ""
+        if kept is not None:
+            needed.setdefault(normalised(found[1]), (found[0], kept))
+    for name in blocks(everywhere).keys() - needed.keys() if drop else ():
+        lock = lock.replace(blocks(lock).get(name, ""), "")
+    for name, (lines, marker) in needed.items():
         there = blocks(lock).get(name, "")
         first, _, rest = (there or lines).partition("\n")
-        needed = re.search(r" ; (.*?)(?: \\)?$", lines.partition("\n")[0])
-        marker = marker_in_lock(needed[1]) if needed else ""
         new = re.sub(r"^(.*?)(?: ; .*?)?( \\)?$", rf"\1{marker}\2", first) + f"\n{rest}"
-        if marker is None:
-            lock = lock.replace(there, "") if drop and there else lock
-        elif there:
+        if there:
             lock = lock.replace(there, new)
         else:
             body = lock.partition("\n\n#")[0]  # what pip-compile calls unsafe stands below
