@@ -16,7 +16,7 @@ jobs.LONGEST_PAUSE = 1  # the tests are in a hurry
 from {{ cookiecutter.package_name }}.worker import app  # noqa: E402, F401
 
 
-@shared_task
+@shared_task(soft_time_limit=60, time_limit=60)
 def wait_for_go(name: str) -> None:
     """Tell which process runs the job and for which request, wait for permission to end, and tell that it has ended."""
     jobs.store().rpush("requests", str(request_id.get()))
