@@ -32,9 +32,7 @@ FILES: dict[str, dict[str, list[str]]] = {
         f"{PACKAGE}/jobs.py": ["celery"],
         f"{PACKAGE}/postcards.py": ["celery"],
         f"{PACKAGE}/worker.py": ["celery"],
-        "tests/test_jobs.py": ["celery"],
         "tests/test_postcards.py": ["celery"],
-        "tests/sample_jobs.py": ["celery"],
     },
     "error_tracking": {f"{PACKAGE}/sentry.py": ["sentry"], "tests/test_sentry.py": ["sentry"]},
 }

@@ -6,6 +6,7 @@ Pairs are those of what the code depends on. The other choices take turns; tests
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import ask, built, docker, running, servers, status
-from tests.support import CHOICES, NASTY, Case, Project, has_image, interpreter, once, pairs, pairwise
+from tests.support import CHOICES, NASTY, ROOT, Case, Project, has_image, interpreter, once, pairs, pairwise
 
 CODE = ("python_version", "database", "background_jobs", "error_tracking")
 FACTORS = {**{name: CHOICES[name] for name in CODE}, "text": ["plain", "nasty"]}
@@ -34,8 +35,10 @@ JOBS = {
     for case in CASES
     if case["background_jobs"] == "celery" and interpreter(case["python_version"])
 }
-WITH_JOBS = [JOBS[python] for python in (min(JOBS), max(JOBS))]
-"""Those that run the tests of real workers, which take a minute: with the oldest Python of this machine, and the newest."""
+PROOFS = ROOT / "tests" / "proofs"
+"""Tests that prove the template, and take too long for a service: by the answer that they are for. They are put into the
+services with the oldest Python of this machine and the newest, and pass its checks there."""
+PROVED = [JOBS[python] for python in (min(JOBS), max(JOBS))]
 
 
 def mark(case: Case) -> list[pytest.MarkDecorator]:
@@ -75,11 +78,12 @@ def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -
             shared / "-".join(["service", python, case["database"], case["background_jobs"], case["error_tracking"]]),
             install,
         )
-        options = "" if case in WITH_JOBS else "--ignore=tests/test_jobs.py"
+        if case in PROVED:
+            shutil.copytree(PROOFS / "celery", project.path / "tests", dirs_exist_ok=True)
         cache = str(shared / f"mypy-{python}")
         run = venv / "bin" / "python"
         for tool, *arguments in CHECKS:
-            project.run(run, "-m", tool, *arguments, PYTEST_ADDOPTS=options, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true")
+            project.run(run, "-m", tool, *arguments, MYPY_CACHE_DIR=cache, RUFF_NO_CACHE="true")
     elif has_image(python):
         tag = f"generate-service-{'-'.join(case.values()).lower()}-{os.getpid()}"
         project.run("docker", "build", "--quiet", "--target", "test", "--tag", tag, ".")

@@ -1,4 +1,4 @@
-"""Real workers, killed in the middle of a job."""
+"""Real workers, killed in the middle of a job. tests/test_service.py puts this into services named orders."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ from flask import Flask
 from pydantic import SecretStr
 from redis import Redis
 
-from {{ cookiecutter.package_name }} import jobs
-from {{ cookiecutter.package_name }}.about import SLUG
-from {{ cookiecutter.package_name }}.logs import request_id
-from {{ cookiecutter.package_name }}.settings import Settings
+from orders import jobs
+from orders.about import SLUG
+from orders.logs import request_id
+from orders.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("redis_server")
 

@@ -8,12 +8,12 @@ from unittest.mock import patch
 import redis
 from celery import Task, shared_task
 
-from {{ cookiecutter.package_name }} import jobs
-from {{ cookiecutter.package_name }}.logs import request_id
+from orders import jobs
+from orders.logs import request_id
 
 jobs.LONGEST_PAUSE = 1  # the tests are in a hurry
 
-from {{ cookiecutter.package_name }}.worker import app  # noqa: E402, F401
+from orders.worker import app  # noqa: E402, F401
 
 
 @shared_task(soft_time_limit=60, time_limit=60)
