@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROJECT = json.loads("{{ cookiecutter | paths | embed }}")
+PROJECT = json.loads("{{ cookiecutter | facts | embed }}")
 
 
 def main() -> int:
@@ -24,8 +24,30 @@ def main() -> int:
     if lock(mode, *actions) and mode not in ("auto", "skip"):
         print(f"LAYERCAKE_LOCK={mode}: the locks could not be compiled, so this is a failure.", file=sys.stderr)
         return 1
-    print(f"\nYour service is ready. Next:\n\n  cd {Path.cwd().name}\n  make setup test\n  make run\n")
+    print(f"\nYour service is ready. Next{first_steps()}\n")
     return 0
+
+
+def first_steps() -> str:
+    """Return what to type on this machine, to work with Python, else in Docker."""
+    python = PROJECT["python"]
+    right = f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != {python!r})"
+    enter = f":\n\n  cd {Path.cwd().name}\n  "
+    if any(works(name, "-c", right) for name in (f"python{python}", "python3", "python")):
+        return f"{enter}make setup test\n  make run"
+    if works(sys.executable, "-c", right):
+        return f"{enter}make setup test PYTHON={sys.executable}\n  make run"
+    if works("docker", "compose", "version") and works("docker", "version"):
+        return f" (there is no Python {python} here, so in Docker){enter}make up"
+    return f", install Python {python} or Docker; then{enter}make setup test\n  make run, or all in Docker: make up"
+
+
+def works(*command: str) -> bool:
+    """Return whether a command exists and succeeds."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def lock(mode: str, *actions: str) -> int:

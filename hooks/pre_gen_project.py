@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-PROJECT = json.loads("{{ cookiecutter | paths | embed }}")
+PROJECT = json.loads("{{ cookiecutter | facts | embed }}")
 
 
 def main() -> int:

@@ -64,8 +64,11 @@ def name_of(path: str) -> str:
     return path
 
 
-def paths(answers: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return which files a project has, and which folders only projects of other answers have; inner folders first."""
+def facts(answers: Mapping[str, str]) -> dict[str, object]:
+    """Return what hooks need to know: the files of a project, the folders that only other answers have, and its Python.
+
+    Inner folders come first.
+    """
     entries = sorted(SCAFFOLD.rglob("*"), reverse=True)
     left_out = [
         SCAFFOLD / place
@@ -83,7 +86,8 @@ def paths(answers: Mapping[str, str]) -> dict[str, list[str]]:
     return {
         "files": [rendered(entry) for entry in entries if entry.is_file() and not is_out(entry)],
         "folders": [rendered(entry) for entry in entries if entry.is_dir() and is_out(entry)],
+        "python": answers["python_version"],
     }
 
 
-FILTERS = {"paths": paths}
+FILTERS = {"facts": facts}

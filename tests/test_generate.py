@@ -385,3 +385,33 @@ def test_a_folder_that_cannot_be_written_is_a_failure_that_leaves_nothing(person
     assert result.returncode == 1
     assert "flask-service" in result.stdout
     assert not list(small_disk.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("python", "programs", "words"),
+    [
+        (HERE, {f"python{HERE}": 0}, "Next:\n\n  cd flask-service\n  make setup test\n  make run\n"),
+        (HERE, {}, f"Next:\n\n  cd flask-service\n  make setup test PYTHON={sys.executable}\n  make run\n"),
+        (
+            "3.15",
+            {"docker": 0},
+            "Next (there is no Python 3.15 here, so in Docker):\n\n  cd flask-service\n  make up\n",
+        ),
+        (
+            "3.15",
+            {"docker": 1},
+            "Next, install Python 3.15 or Docker; then:\n\n  cd flask-service\n  make setup test\n",
+        ),
+    ],
+    ids=["on PATH", "elsewhere", "Docker", "neither"],
+)
+def test_the_last_words_are_for_this_machine(
+    person: Person, tmp_path: Path, python: str, programs: dict[str, int], words: str
+) -> None:
+    for name in (f"python{python}", "python3", "python", "docker"):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\nexit {programs.get(name, 1)}\n", encoding="utf-8")
+        program.chmod(0o755)
+    settings = {"LAYERCAKE_LOCK": "skip", "PATH": f"{tmp_path}:/bin"}
+    result = person.cookiecutter("--no-input", f"python_version={python}", **settings)
+    assert f"\nYour service is ready. {words}" in result.stdout
