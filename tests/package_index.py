@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("layer-young", "2.0", ()),
     ("layer-early", "1.0", ()),
     ("layer-arm", "1.0", ()),
+    ("layer-arm", "2.0", ()),
     (
         "layer-wide",
         "1.0",
@@ -49,6 +51,7 @@ PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             f'layer-early; python_full_version < "{HERE}.1"',
             'layer-arm; platform_machine == "aarch64"',
             'layer-beta; sys_platform == "win32"',
+            'layer-core>=9; python_version >= "3.99"',
         ),
     ),
     ("layer-heavy", "5.0", ()),
@@ -70,7 +73,7 @@ class PackageIndex(ThreadingHTTPServer):
     """Serves /simple/, with the sizes of files to those who read JSON (PEP 691, PEP 700), and /sizeless/ without.
 
     Below /open/ files need no password; below /hang/ it never answers, and says so in `hangs`; below /status/403/ it
-    answers that.
+    answers that. It is a proxy, too, that answers so for whatever host.
     """
 
     daemon_threads = True
@@ -91,7 +94,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        kind, _, name = self.path.removeprefix(f"/{TOKEN}").strip("/").partition("/")
+        path = re.sub(r"\Ahttp://[^/]+", "", self.path)
+        kind, _, name = path.removeprefix(f"/{TOKEN}").strip("/").partition("/")
         if kind == "hang":
             self.server.hangs.set()
             self.server.released.wait()

@@ -243,6 +243,9 @@ def test_a_file_for_another_python_is_named(bake: Bake, manager: str) -> None:
             with pytest.raises(tool.LockError, match=rf"{name} is for Python 3.99, the locks are for {HERE}; .*cruft"):
                 tool.check_python()
         (project.path / name).write_text(text, encoding="utf-8")
+    with (project.path / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("""# tomli>=2; python_version < '3.99'\n""")  # says nothing of the service
+    tool.check_python()
 
 
 @pytest.mark.parametrize("packages", [[], [""], ["click", "a b c!"]])

@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, scratch, write
-from tests.package_index import PASSWORD, WHEELS, PackageIndex, serving
+from tests.package_index import PASSWORD, USER, WHEELS, PackageIndex, serving
 from tests.support import CHOICES, HERE, ROOT, Project
 from tests.test_managers import ask_for, name_index, use_index
 
@@ -119,6 +119,7 @@ def test_each_trouble_with_an_index_has_its_words_with_each_manager(
             monkeypatch.setenv(name, "wrong")
         monkeypatch.setenv("PIP_TIMEOUT", "1")
         tool = module(project.path / "tools" / "lock.py")
+        monkeypatch.delenv("PIP_CERT", raising=False)
         assert re.match(
             r"the package index 127\.0\.0\.1:\d+/\S+ " + words, tool.trouble_with_indexes(sys.executable, project.path)
         )
@@ -133,6 +134,7 @@ def test_each_trouble_with_an_index_has_its_words_with_each_manager(
         ("https://index.example/e7a91c3b5d2f4608/simple", ("e7a91c3b5d2f4608",), ("index.example",)),
         ("https://index.example/simple?token=abcdefgh", ("abcdefgh",), ("index.example",)),
         ("https://index.example/artifactory/api/pypi/pypi-remote/simple", (), ("artifactory/api/pypi/pypi-remote",)),
+        ("https://index.example/our-project-123456/simple", (), ("our-project-123456",)),
     ],
 )
 def test_the_secrets_of_an_index_are_known_and_words_are_none(
@@ -141,7 +143,7 @@ def test_the_secrets_of_an_index_are_known_and_words_are_none(
     monkeypatch.setenv("PIP_INDEX_URL", url)
     project = bake()
     tool = module(project.path / "tools" / "lock.py")
-    said = tool.masked(f"{' '.join([*hidden, *shown])} {url}")
+    said = tool.indexes.masked(f"{' '.join([*hidden, *shown])} {url}")
     assert not [secret for secret in hidden if secret in said], said
     assert all(word in said for word in shown), said
     for text in [f"{secret}==1 \\\n    --hash=sha256:aa\n" for secret in hidden]:
@@ -171,6 +173,65 @@ def test_the_login_of_an_index_goes_to_no_other_host(
         assert not module(project.path / "tools" / "lock.py").trouble_with_indexes(sys.executable, project.path)
         server.shutdown()
     assert asked == [("/simple/pip/", "Basic dXNlcjpwYXNzd29yZA=="), ("/elsewhere", None)]
+
+
+def test_no_trouble_is_found_with_an_index_that_pip_can_ask(
+    bake: Bake, index: PackageIndex, monkeypatch: pytest.MonkeyPatch, no_pip_settings: None, tmp_path: Path
+) -> None:
+    project = bake()
+    fault = r"the package index index\.example/status/500 has a fault of its own"
+
+    def trouble(**settings: str) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in settings.items():
+                patch.setenv(name, value)
+            tool = module(project.path / "tools" / "lock.py")
+            return str(tool.trouble_with_indexes(sys.executable, project.path))
+
+    proxy = {"PIP_PROXY": f"http://127.0.0.1:{index.server_port}", "no_proxy": ""}
+    monkeypatch.setenv("PIP_INDEX_URL", "http://index.example/status/500")
+    assert re.match(fault, trouble(**proxy))
+    refused = {"PIP_INDEX_URL": index.url("status/401").replace(f"{USER}:{PASSWORD}@", "")}
+    assert "refuses the login" in trouble(**refused)
+    assert not trouble(**refused, PIP_KEYRING_PROVIDER="subprocess")  # has the login
+    monkeypatch.delenv("PIP_CERT", raising=False)
+    with with_certificate(tmp_path) as url:
+        assert "is not trusted here" in trouble(PIP_INDEX_URL=url)
+        assert "trusted" not in trouble(PIP_INDEX_URL=url, PIP_TRUSTED_HOST="127.0.0.1")
+    settings = tmp_path / "pip" / "pip.conf"
+    settings.parent.mkdir()
+    settings.write_text("[global]\nindex-url = http://index.example/status/500\n", encoding="utf-8")
+    for name in ("PIP_CONFIG_FILE", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name)
+    assert re.match(fault, trouble(**proxy, XDG_CONFIG_DIRS=f"/nowhere:{tmp_path}"))
+
+
+@pytest.mark.slow
+def test_where_pip_needs_a_proxy_uv_asks_through_it_too(small: Project, index: PackageIndex) -> None:
+    write(small, "prod.in", "layer-alpha\nlayer-beta\nlayer-wide\n")
+    url = index.url().replace(f"127.0.0.1:{index.server_port}", "index.example")
+    said = lock(
+        small,
+        "compile",
+        PIP_INDEX_URL=url,
+        PIP_TRUSTED_HOST="index.example",
+        PIP_PROXY=f"http://127.0.0.1:{index.server_port}",
+        no_proxy="",
+    ).stdout
+    assert "was left to" not in said
+    assert "is not known" not in said
+    assert "layer-arm==2.0" in pins(small)
+
+
+def test_a_wheel_of_the_project_that_is_not_the_only_file_of_its_version_gets_advice(bake: Bake) -> None:
+    project = bake()
+    (project.path / "requirements/wheels").mkdir()
+    (project.path / "requirements/wheels/ours-1.0-py3-none-any.whl").write_bytes(b"new")
+    old = 'ours==1.0 ; platform_machine == "aarch64" \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n'
+    write(project, "prod.txt", old)
+    tool = module(project.path / "tools" / "lock.py")
+    with pytest.raises(tool.LockError, match=r"have other files of ours==1\.0 too; give yours a version of its own"):
+        tool.follow_own_wheels(project.path, check=False)
 
 
 @contextlib.contextmanager

@@ -253,7 +253,7 @@ def test_a_wheel_in_the_project_is_pinned_like_any_other_package(bake: Bake, mon
     pipenv = module(bake(dependency_manager="pipenv").path / "tools" / "manager.py")
     locked = {"some-package": {"file": wheel, "hashes": ["sha256:aa"]}}
     locked["colorama"] = {"version": "==0.4.6", "markers": "sys_platform == 'win32'"}
-    assert pipenv.requirements(locked) == pipenv.HEADER.format(*sys.version_info).strip() + pinned
+    assert pipenv.requirements(locked, "") == pipenv.HEADER.format(*sys.version_info).strip() + pinned
 
 
 @pytest.mark.slow
@@ -311,6 +311,24 @@ def test_a_wheel_of_the_project_that_was_built_anew_is_locked_anew(
         assert re.search(rf"(?m)^ours==1.0 \\\n +--hash={digest}$", project.read("requirements/prod.txt"))
         assert manager == "pip-tools" or digest in project.read(NATIVE[manager])
     lock(project, "check")
+
+
+BY_URL = {"uv": ("add", "--no-sync"), "poetry": ("add", "--lock"), "pipenv": ("upgrade",)}
+
+
+@pytest.mark.slow
+def test_a_package_that_comes_by_url_is_locked_with_it(
+    small_native: Project, index: PackageIndex, manager: str
+) -> None:
+    lock(small_native, "compile", "rebaseline")
+    url = index.url("open/layer_heavy-5.0-py3-none-any.whl").replace(f"{USER}:{PASSWORD}@", "")
+    native(small_native, *BY_URL[manager], url)
+    lock(small_native, "compile")
+    assert re.search(
+        rf"(?m)^layer-heavy ?@ ?{url} \\\n    --hash=sha256:\w+$", small_native.read("requirements/prod.txt")
+    )
+    assert (small_native.path / "requirements/layers/layer-heavy.lock").exists()
+    lock(small_native, "check")
 
 
 # Switching, as docs/managers.md tells it

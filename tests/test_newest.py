@@ -126,7 +126,7 @@ def test_a_lock_is_for_both_processors_and_all_releases_of_its_python(project: P
     ask(project, ["layer-alpha", "layer-wide"], ["layer-gamma"])
     lock(project, "compile", "rebaseline")
     found = re.findall(r"(?m)^layer-.*?(?= \\$)", project.read("requirements/prod.txt"))
-    on_arm = 'layer-arm==1.0 ; platform_machine == "aarch64"'
+    on_arm = 'layer-arm==2.0 ; platform_machine == "aarch64"'
     assert found == ["layer-alpha==1.0", on_arm, "layer-early==1.0", "layer-wide==1.0"]
     before = requirements(project)
     lock(project, "compile")
@@ -134,6 +134,21 @@ def test_a_lock_is_for_both_processors_and_all_releases_of_its_python(project: P
     lock(project, "check")
     write(project, "prod.txt", re.sub(r"(?m)^layer-early.*\n( .*\n)+", "", project.read("requirements/prod.txt")))
     assert "it lacks layer-early==1.0" in lock(project, "check", check=False).stdout
+
+
+def test_what_only_another_processor_needs_moves_when_it_is_told_to(project: Project) -> None:
+    def on_arm() -> list[str]:
+        return re.findall(r"(?m)^layer-arm==(\S+)", project.read("requirements/prod.txt"))
+
+    marked = pin("layer-arm-1.0").replace(" \\", ' ; platform_machine == "aarch64" \\')
+    write(project, "prod.txt", "".join(map(pin, ("layer-alpha-1.0", "layer-early-1.0", "layer-wide-1.0"))) + marked)
+    ask(project, ["layer-alpha", "layer-wide"], ["layer-gamma"])
+    lock(project, "compile", "rebaseline")
+    assert on_arm() == ["1.0"]
+    assert "lock: moved: layer-arm 1.0 to 2.0.\n" in lock(project, "bump", "--packages", "layer-arm").stdout
+    assert on_arm() == ["2.0"]
+    assert pins(project) >= {"layer-alpha==1.0"}
+    lock(project, "check")
 
 
 def test_of_a_package_that_differs_by_python_the_one_for_this_python_is_taken(bake: Bake) -> None:

@@ -103,6 +103,12 @@ def test_stale_locks_are_named_each_time(bake: Bake, manager: str) -> None:
         return project.run(sys.executable, "-Bc", code, PYTHONPATH="tools").stdout
 
     assert "stale" not in run()
+    prod = project.read("requirements/prod.txt")
+    write(project, "prod.txt", prod + pin("layer-early-1.0"))  # needed on another machine only
+    if manager == "pip-tools":
+        asked = project.read("requirements/prod.in")
+        write(project, "prod.in", f"{asked}-c limits.txt\nhttps://host.example/model-1-py3-none-any.whl\n./model\n")
+    assert "stale" not in run()
     if manager in ("uv", "poetry"):  # what only another group asks for is in no lock
         text = project.read("pyproject.toml").replace(
             "[dependency-groups]\n", '[dependency-groups]\ndocs = ["layer-delta"]\n'

@@ -9,14 +9,12 @@ from newest import blocks, requirements
 
 NAME = "pip-tools"
 MODULE = "piptools"
-MANIFESTS: tuple[str, ...] = ()  # those in requirements/ are at hand anyway
+MANIFESTS = ("requirements/prod.in", "requirements/dev.in")
 ASKED = "requirements/prod.in"  # where people write what the service needs
 LOCK = ""  # the artifact is the lock
 STALE = ""
 NOT_INSTALLED = "uv"  # of requirements/tools.txt: large, and only for images
 KNOWS_ONE_PLATFORM = True  # whether it locks for the machine it runs on
-# What Docker is handed when it locks, and where that is on this machine, the first that is there.
-CONFIGURATION: dict[str, tuple[str, ...]] = {}
 
 
 def environment(python: str) -> dict[str, str]:
@@ -38,9 +36,9 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     return [requirements(name, beside) for name in ("prod.in", "dev.in")]
 
 
-def versions(text: str) -> dict[str, str]:
-    """Return the versions that a lock of its own has; the artifact is that."""
-    return {}
+def versions(text: str) -> list[tuple[str, str]]:
+    """Return names and versions of a lock of its own; the artifact is that."""
+    return []
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:

@@ -3,10 +3,12 @@
 tools/lock.py imports this file; it also runs it, in a copy of the project and with the Python that has Pipenv.
 """
 
+import hashlib
 import json
 import os
 import re
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,6 @@ LOCK = "Pipfile.lock"
 STALE = "out-of-date"  # what Pipenv says of a lock that does not fit
 NOT_INSTALLED = ""  # of requirements/tools.txt
 KNOWS_ONE_PLATFORM = True  # whether it locks for the machine it runs on
-# What Docker is handed when it locks, and where that is on this machine, the first that is there.
-CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What Pipfile.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
 
@@ -58,11 +58,11 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     return found
 
 
-def versions(text: str) -> dict[str, str]:
-    """Return the version of each package that a Pipfile.lock has; "" of a file."""
+def versions(text: str) -> list[tuple[str, str]]:
+    """Return name and version of each package that a Pipfile.lock has, but for files."""
     locked = json.loads(text)
-    found = {**locked["develop"], **locked["default"]}
-    return {name: entry.get("version", "").removeprefix("==") for name, entry in found.items()}
+    found = (*locked["develop"].items(), *locked["default"].items())
+    return [(name, entry["version"].removeprefix("==")) for name, entry in found if "version" in entry]
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -115,23 +115,41 @@ def lock_anew(run: Callable[..., None], work: Path, pins: list[str], moves: dict
     run("writing Pipfile.lock", "-m", "pipenv", "upgrade")
 
 
-def requirements(packages: dict[str, dict[str, Any]]) -> str:
-    """Return the packages of a category as they are for Linux and this Python, on any processor."""
-    from newest import marker_in_lock
+def requirements(packages: dict[str, dict[str, Any]], before: str) -> str:
+    """Return the packages of a category as they are for Linux and this Python, on any processor.
 
+    Args:
+        before: what was returned the last time: Pipenv itself does not keep the hash of what comes by URL.
+    """
+    from newest import marker_in_lock
+    from pins import parse
+
+    known = {pin.origin: pin.hashes for pin in parse(before, "the last requirements").values()}
     text = HEADER.format(*sys.version_info)
     for name, package in sorted(packages.items()):
         kept = marker_in_lock(package.get("markers", ""))
         if kept is not None:
-            hashes = sorted(f"--hash={value}" for value in package.get("hashes", []))
-            wheel = Path(package.get("file", "")).name.split("-")  # of a file of this project
+            file, hashes = package.get("file", ""), package.get("hashes", [])
+            wheel = Path(file).name.split("-")  # of a file of this project
             version = package.get("version") or (f"=={wheel[1]}" if wheel[-1].endswith(".whl") else "")
-            text += " \\\n    ".join([f"{name}{version}{kept}", *hashes]) + "\n"
+            if "://" in file:
+                version = f" @ {file}"
+                hashes = hashes or known.get(version) or [hash_of(file)]
+            text += (
+                " \\\n    ".join([f"{name}{version}{kept}", *(f"--hash={value}" for value in sorted(hashes))]) + "\n"
+            )
     return text
+
+
+def hash_of(url: str) -> str:
+    """Return the hash of what is at a URL."""
+    with urllib.request.urlopen(url, timeout=60) as response:
+        return f"sha256:{hashlib.file_digest(response, 'sha256').hexdigest()}"
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     locked = json.loads(Path(LOCK).read_text(encoding="utf-8"))
     for path, category in ((Path("requirements/prod.txt"), "default"), (Path("requirements/dev.txt"), "develop")):
-        path.write_text(requirements(locked[category]), encoding="utf-8", newline="\n")
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        path.write_text(requirements(locked[category], before), encoding="utf-8", newline="\n")

@@ -19,8 +19,6 @@ LOCK = "poetry.lock"
 STALE = "changed significantly"  # what Poetry says of a lock that does not fit
 NOT_INSTALLED = ""  # of requirements/tools.txt
 KNOWS_ONE_PLATFORM = False  # whether it locks for the machine it runs on
-# What Docker is handed when it locks, and where that is on this machine, the first that is there.
-CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What poetry.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
 
@@ -37,11 +35,10 @@ def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     for source in facts.get("tool", {}).get("poetry", {}).get("source", []):
         name = re.sub(r"\W", "_", source["name"]).upper()
         login = [os.environ.get(f"POETRY_HTTP_BASIC_{name}_{part}", "") for part in ("USERNAME", "PASSWORD")]
-        url = re.sub(
-            "(?<=://)", ":".join(quote(part, safe="") for part in login) + "@" if any(login) else "", source["url"]
-        )
+        prefix = ":".join(quote(part, safe="") for part in login) + "@" if any(login) else ""
         kind = {"primary": "UV_DEFAULT_INDEX", "supplemental": "UV_INDEX"}.get(source.get("priority", "primary"))
         if kind and "url" in source:
+            url = source["url"].replace("://", f"://{prefix}", 1)
             settings[kind] = f"{settings.get(kind, '')} {url}".strip()
     return settings
 
@@ -53,9 +50,9 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     return [[requirement for group in groups for requirement in group if isinstance(requirement, str)]]
 
 
-def versions(text: str) -> dict[str, str]:
-    """Return the version of each package that a poetry.lock has."""
-    return dict(re.findall(r'(?m)^name = "(.+)"\nversion = "(.+)"$', text))
+def versions(text: str) -> list[tuple[str, str]]:
+    """Return name and version of each package that a poetry.lock has."""
+    return re.findall(r'(?m)^name = "(.+)"\nversion = "(.+)"$', text)
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -102,7 +99,9 @@ def requirements(packages: list[dict[str, Any]], group: str) -> str:
         kept = marker_in_lock(marker) if group in package["groups"] else None
         if kept is not None:
             hashes = sorted(f"--hash={file['hash']}" for file in package["files"])
-            text += " \\\n    ".join([f"{package['name']}=={package['version']}{kept}", *hashes]) + "\n"
+            source = package.get("source", {})
+            origin = f" @ {source['url']}" if source.get("type") == "url" else f"=={package['version']}"
+            text += " \\\n    ".join([f"{package['name']}{origin}{kept}", *hashes]) + "\n"
     return text
 
 

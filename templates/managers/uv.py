@@ -17,8 +17,6 @@ LOCK = "uv.lock"
 STALE = "run `uv lock`"  # what uv says of a lock that does not fit
 NOT_INSTALLED = ""  # of requirements/tools.txt
 KNOWS_ONE_PLATFORM = False  # whether it locks for the machine it runs on
-# What Docker is handed when it locks, and where that is on this machine, the first that is there.
-CONFIGURATION = {"uv.toml": ("$UV_CONFIG_FILE", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")}
 
 HEADER = "# What uv.lock pins, for Python {}.{} on Linux. Written by: make lock\n"
 
@@ -45,9 +43,9 @@ def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
     return [[requirement for requirement in asked if name_of(requirement) not in elsewhere]]
 
 
-def versions(text: str) -> dict[str, str]:
-    """Return the version of each package that a uv.lock has."""
-    return dict(re.findall(r'(?m)^name = "(.+)"\nversion = "(.+)"$', text))
+def versions(text: str) -> list[tuple[str, str]]:
+    """Return name and version of each package that a uv.lock has."""
+    return re.findall(r'(?m)^name = "(.+)"\nversion = "(.+)"$', text)
 
 
 def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], moves: dict[str, str]) -> None:
@@ -86,7 +84,7 @@ def settle(exported: str) -> str:
     for block in re.findall(r"(?m)^\S.*(?:\n .*)*", exported):
         requirement, *hashes = re.split(r" \\\n +", block)
         pin, _, marker = requirement.partition(" ; ")
-        if wheel := re.fullmatch(r".*/([^/-]+)-([^/-]+)-[^/]+\.whl", pin):  # a file of this project
+        if wheel := re.fullmatch(r"[^:]*/([^/-]+)-([^/-]+)-[^/]+\.whl", pin):  # a file of this project
             pin = f"{wheel[1].replace('_', '-')}=={wheel[2]}"
         if (kept := marker_in_lock(marker)) is not None:
             text += " \\\n    ".join([re.sub(r"\[.*\]", "", pin) + kept, *sorted(hashes)]) + "\n"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import lock
+from indexes import masked
 from pins import LockError, parse
 
 PROJECT = '[project]\nname = "locked"\nversion = "0"\nrequires-python = ">=%s"\ndependencies = [%s]\n'
@@ -36,7 +37,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except (LockError, OSError) as error:
-        print(f"audit: {lock.masked(str(error))}.", file=sys.stderr)
+        print(f"audit: {masked(str(error))}.", file=sys.stderr)
         return 2
 
 

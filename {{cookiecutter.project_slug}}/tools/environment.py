@@ -4,6 +4,7 @@ What people have put there themselves stays. Standard library only.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -25,8 +26,9 @@ def main() -> int:
         have = parse(INSTALLED.read_text(encoding="utf-8"), str(INSTALLED)) if INSTALLED.exists() else {}
         want = {name: pin for lock in LOCKS for name, pin in parse(read(lock), lock).items()}
         install(have, want)
+        stale = unlike_lock(want)
         INSTALLED.write_text(render(want.values()), encoding="utf-8")
-        if stale := unlike_lock(want):
+        if stale:
             print(f"setup: WARNING: {LOCKS[0]} and {LOCKS[1]} are stale: {stale}; run `make lock`.", file=sys.stderr)
             os.utime(INSTALLED, (0, 0))
     except (LockError, OSError, ValueError) as error:
@@ -55,11 +57,14 @@ def install(have: dict[str, Pin], want: dict[str, Pin]) -> None:
 
 def unlike_lock(pins: dict[str, Pin]) -> str:
     """Return how the locks differ from what the service asks for, as far as that can be seen at a glance; else ""."""
-    asked = [line for lines in manager.asked(read, read_toml) for line in lines if ";" not in line]
-    if missing := [name for name in map(name_of, asked) if name not in pins]:
+    asked = [line for lines in manager.asked(read, read_toml) for line in lines]
+    named = [line for line in asked if re.match(r"[\w.-]+ *([@=<>!~\[]|$)", line) and ";" not in line]
+    if missing := [name for name in map(name_of, named) if name not in pins]:
         return f"{manager.ASKED} asks for {missing[0]}"
-    native = manager.versions(read(manager.LOCK)) if manager.LOCK and (PROJECT / manager.LOCK).exists() else {}
-    other = [pin for pin in pins.values() if native and pin.origin != f"=={native.get(pin.name)}"]
+    native = manager.versions(read(manager.LOCK)) if manager.LOCK and (PROJECT / manager.LOCK).exists() else []
+    versions = {(name, f"=={version}") for name, version in native}
+    known = [pin for pin in pins.values() if pin.name in dict(native) and pin.origin.startswith("==")]
+    other = [pin for pin in known if (pin.name, pin.origin) not in versions]
     return f"{manager.LOCK} does not have {other[0]}" if other else ""
 
 

@@ -19,7 +19,6 @@ and warns, skip keeps them without trying.
 from __future__ import annotations  # an older Python may find the right one
 
 import argparse
-import configparser
 import contextlib
 import hashlib
 import json
@@ -27,25 +26,22 @@ import os
 import re
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote
 
+import indexes
 import layers
 import manager
 import newest
+from indexes import is_word, masked
 from layers import Layers, Sizes, Wishes
 from pins import LockError, Pin, normalised, parse, render
 
@@ -60,20 +56,6 @@ COMMON = "requirements/layers/baseline.names"
 SIZES = "requirements/layers/sizes.json"
 LEFT = {"lock-*": 1, "cache-check-*": 1, "tools-*": 30}  # what runs leave in .cache, and the days after which it goes
 
-# The settings of tools that count: where packages come from, and how they are fetched. The others mislead: they would
-# install elsewhere, resolve otherwise, or keep their reasons to themselves.
-SETTINGS = {
-    "PIP": r"(EXTRA_)?INDEX_URL|FIND_LINKS|NO_INDEX|TRUSTED_HOST|PROXY|(CLIENT_)?CERT|KEYRING_PROVIDER|RETRIES|"
-    r"(DEFAULT_)?TIMEOUT|(NO_)?CACHE_DIR|(ONLY|PREFER)_BINARY|UPLOADED_PRIOR_TO",
-    "UV": r"\w*INDEX\w*|FIND_LINKS|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS|KEYRING_PROVIDER|HTTP_\w+|REQUEST_TIMEOUT|"
-    r"OFFLINE|NO_BUILD|NO_CACHE|CACHE_DIR|CONFIG_FILE|CREDENTIALS_DIR|CONCURRENT_\w+|EXCLUDE_NEWER",
-    "POETRY": r"(HTTP_BASIC|PYPI_TOKEN|REPOSITORIES|CERTIFICATES|REQUESTS|KEYRING|SOLVER_MIN)_\w+|(CACHE|CONFIG|DATA)_DIR|"
-    r"HOME",
-    "PIPENV": r"PYPI_MIRROR|CACHE_DIR|TIMEOUT|REQUESTS_TIMEOUT|MAX_RETRIES",
-}
-
-OF_TOOLS = "|".join(f"{tool}_" for tool in SETTINGS)
-
 # The lines that tell why a tool failed, the best first; the first is this file, speaking from inside Docker.
 TELLING = (
     r"^(?:#\d+ )?[\d.]+ lock: (.+?)(?:; every lock is as it was)?\.?$",
@@ -87,15 +69,6 @@ TELLING = (
 
 # What pip says when the package index does not give what it is asked for.
 REFUSED = r"(?:Retrying .+?|WARNING: )(\[Errno[^\"')]+|timed out|40[13] \w+|too many \d+ error responses|.+secure host)"
-
-# Prints the package index that pip asks by default. Needs a Python that has pip, or Pipenv.
-DEFAULT = """
-try: from pip._internal.models.index import PyPI
-except ImportError:
-    try: from pipenv.patched.pip._internal.models.index import PyPI
-    except ImportError: raise SystemExit
-print(PyPI.simple_url)
-"""
 
 # What no lock may hold: options, credentials, paths of this machine; for a native lock only credentials.
 FORBIDDEN = {
@@ -171,10 +144,13 @@ def check() -> None:
 
 def check_python() -> None:
     """Raise LockError when a file is for another Python than the locks, as after an edit of one of them."""
-    version = re.compile(r"(?:python\w*|version_info\[:2\])\W*(3\.\d+)")
+    said = re.compile(
+        r"""(?m)^FROM python:(3\.\d+)|/lib/python(3\.\d+)/|^python_version = "(3\.\d+)|^requires-python = "==(3\.\d+)"""
+        r"""|version_info\[:2\] != "(3\.\d+)|python in python(3\.\d+)"""
+    )
     for name in ("Dockerfile", "Makefile", "pyproject.toml", "Pipfile"):
         text = re.sub(r"(?m)^FROM .* AS (?!python$).*$", "", current(name))  # another stage may have another one
-        if other := {*version.findall(text)} - {PYTHON}:
+        if other := {max(found.groups(default="")) for found in said.finditer(text)} - {PYTHON}:
             raise LockError(
                 f"{name} is for Python {min(other)}, the locks are for {PYTHON}; the template changes it everywhere: "
                 f"""cruft update --variables-to-update '{json.dumps({"python_version": min(other)})}'"""
@@ -275,8 +251,9 @@ def ask_for_sizes(pins: list[Pin], known: Sizes) -> dict[str, int]:
             settings = current("pyproject.toml")  # those of uv may name an index
             (work / "pyproject.toml").write_text(settings, encoding="utf-8")
             command = [python_with_uv(find_interpreter() or sys.executable), "-I", "-m", "uv", "pip", "compile"]
+            options += indexes.options_for_uv()
             files = ["--output-file", "pylock.toml", "pins.txt"]
-            step("asking for sizes", [*command, *options, *files], cwd=work, environment=index_for_uv())
+            step("asking for sizes", [*command, *options, *files], cwd=work, environment=indexes.for_uv())
             listed = read_toml((work / "pylock.toml").read_text(encoding="utf-8"), "pylock.toml").get("packages", [])
     except LockError as error:
         if unknown := [pin.name for pin in pins if not known.of(pin)]:
@@ -303,66 +280,17 @@ def size_of(package: dict[str, Any]) -> int:
         return 0
 
 
-def cooled_down(days: int) -> dict[str, str]:
-    """Return the settings with which uv, pip-tools, Poetry and Pipenv leave out releases of the last days."""
-    if not days:
-        return {}
-    return {
-        "UV_EXCLUDE_NEWER": f"{days} days",
-        "PIP_UPLOADED_PRIOR_TO": f"P{days}D",
-        "POETRY_SOLVER_MIN_RELEASE_AGE": str(days),
-    }
-
-
-def index_for_uv() -> dict[str, str]:
-    """Return the settings with which uv asks where pip would, as patiently; those that are made for uv come first."""
-    sources = package_sources()
-    found = {
-        "UV_DEFAULT_INDEX": sources.get("INDEX_URL", ""),
-        "UV_INDEX": sources.get("EXTRA_INDEX_URL", ""),
-        "UV_FIND_LINKS": ",".join(sources.get("FIND_LINKS", "").split()),
-        "UV_INSECURE_HOST": sources.get("TRUSTED_HOST", ""),
-        "UV_HTTP_RETRIES": "1",
-        "UV_HTTP_TIMEOUT": sources.get("TIMEOUT") or sources.get("DEFAULT_TIMEOUT", "15"),
-        "UV_INDEX_STRATEGY": "unsafe-best-match" if "EXTRA_INDEX_URL" in sources else "",  # pip takes the best of all
-    }
-    return {name: value for name, value in found.items() if value and name not in os.environ}
-
-
 def trouble_with_indexes(python: str, work: Path) -> str:
-    """Return what is wrong with a package index, going by one request to each that is configured; "" if all is well.
+    """Return what is wrong with a package index that is configured; "" if all is well.
 
     Args:
         python: one that has the dependency manager.
         work: where the manifest is that may name indexes.
     """
-    settings = {**index_for_uv(), **os.environ}
+    named: dict[str, str] = {}
     with contextlib.suppress(LockError, OSError):
-        settings |= manager.index(lambda name: (work / name).read_text(encoding="utf-8"), read_toml)
-    names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
-    urls = re.findall(r"https?://\S+", " ".join(settings.get(name, "") for name in names))
-    for url in urls or named_by(python, DEFAULT, []):
-        login, _, place = url.partition("://")[2].rpartition("@")
-        page = f"{url.partition('://')[0]}://{place.rstrip('/')}/pip/"  # nearly all have that
-        request = urllib.request.Request(page)
-        if login:
-            user, _, password = map(unquote, login.partition(":"))
-            encoded = b64encode(f"{user}:{password}".encode()).decode()
-            request.add_unredirected_header("Authorization", f"Basic {encoded}")  # for nobody else
-        shown = f"the package index {masked(f'://{place}')[3:]}"
-        try:
-            urllib.request.urlopen(request, timeout=float(settings["UV_HTTP_TIMEOUT"])).close()
-        except urllib.error.HTTPError as error:
-            if error.code in (401, 403) and (login or not (Path.home() / ".netrc").exists()):
-                return f"{shown} refuses the login ({error.code}); check the user name and password that are configured"
-            if error.code >= 500:
-                return f"{shown} has a fault of its own ({error.code}); try again later"
-        except (OSError, HTTPException) as error:
-            cause = getattr(error, "reason", error)
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return f"{shown} has a certificate that is not trusted here; name its authority in SSL_CERT_FILE and PIP_CERT"
-            return f"{shown} does not answer: {getattr(cause, 'strerror', None) or cause}; check the network and the address"
-    return ""
+        named = manager.index(lambda name: (work / name).read_text(encoding="utf-8"), read_toml)
+    return indexes.trouble(indexes.configured(named) or named_by(python, indexes.DEFAULT, []))
 
 
 def check_layers() -> None:
@@ -433,13 +361,13 @@ def compile_locks(action: str, packages: Sequence[str] = (), cooldown: int = 0) 
             shutil.copy(PROJECT / name, work / name)
         follow_own_wheels(work, check=action == "check")
         if interpreter := find_interpreter():
-            if "PIP_CONSTRAINT" in pip_settings():
+            if "PIP_CONSTRAINT" in indexes.all_of_pip():
                 say(f"the constraints of pip count for no lock; limit versions in {manager.ASKED}.")
             if foreign_tools():
                 lock_tools(python_with_uv(interpreter), work)
             tools = tools_venv(interpreter, (work / "requirements" / "tools.txt").read_text("utf-8"))
             try:
-                run_here(tools, work, action, packages, cooled_down(cooldown))
+                run_here(tools, work, action, packages, indexes.cooled_down(cooldown))
             except LockError as error:  # of which the dependency managers tell little
                 if " failed: " in str(error) and (trouble := trouble_with_indexes(tools, work)):
                     raise LockError(f"{str(error).partition('; the package index')[0]}; {trouble}") from None
@@ -460,17 +388,22 @@ def follow_own_wheels(work: Path, *, check: bool) -> None:
     Raises:
         LockError: that is needed, in a check.
     """
-    wheels: dict[str, list[Path]] = {}
+    wheels: dict[tuple[str, str], list[Path]] = {}
     for path in sorted((work / "requirements" / "wheels").glob("*.whl")):
         name, version = path.name.split("-")[:2]
-        wheels.setdefault(f"{normalised(name)}=={version}", []).append(path)
+        wheels.setdefault((normalised(name), f"=={version}"), []).append(path)
     locks = [work / name for name in (PROD, DEV, manager.LOCK) if name and (work / name).exists()]
     for pin in [pin for name in (PROD, DEV) for pin in parse(current(work / name), name).values()]:
-        ours = wheels.get(str(pin), [])
+        ours = wheels.get((pin.name, pin.origin), [])
         digests = {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in ours}
         old, new = sorted({*pin.hashes} - digests), sorted(digests - {*pin.hashes})
-        if not new or len(old) != len(new):
+        if not new or not old:
             continue
+        if len(old) != len(new):
+            raise LockError(
+                f"requirements/wheels/{ours[0].name} was built anew, and the locks have other files of {pin.name}{pin.origin} "
+                "too; give yours a version of its own"
+            )
         if check:
             raise LockError(f"the locks have another hash than requirements/wheels/{ours[0].name}; run `make lock`")
         for lock in locks:
@@ -581,16 +514,18 @@ def run_here(
     moves = moves_for(python, work, packages, set(), left) if action in ("compile", "bump") else {}
     pins = pinned()
     seed = newest.exactly(pins)
+    others = {name: version for name, version in pins.items() if action != "upgrade" and name not in packages}
     try:
         manager.lock(run, work, action, seed, moves)
         if settings and (lowered := named_by(python, newest.LOWERED, pins, pinned(below=work))):
             wanted = {name: pins[name] for name in lowered}  # somebody wanted it, a security fix for example
             manager.lock(partial(run, settings={}), work, "compile", seed, wanted)
+            others, settings = pins, {}  # a pin that was restored may be young
         if action == "compile" and pins and (late := pinned(below=work).keys() - pins.keys() - moves.keys()):
             moves = moves_for(python, work, (), {*late}, left)  # what an extra brings, for example
             manager.lock(run, work, action, seed, moves)
         if manager.KNOWS_ONE_PLATFORM:
-            complete(python, work, pins)  # without a cool-down: a pin that was restored may be young
+            complete(python, work, others, settings)
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action, settings)
     except LockError as error:
@@ -620,13 +555,17 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
 
     resolver, asked_for = resolver_in(work)
     pins, found, fixed = pinned(), newest.Pins(), newest.Pins()
+    locked = {pin for name in (PROD, DEV) for pin in parse(current(name), name).values()}
+    on_arm = {pin.name for pin in locked if "aarch64" in pin.marker} & {*packages}
     for asked in asked_for:
         unmet = named_by(python, newest.UNMET, asked, pins | found)
         if not pins or not (unmet or packages or late or found):
             fixed = pinned(PROD)
             continue
         try:
-            moved = newest.moves(resolver, asked, pins | found, fixed, {*unmet, *packages, *late})
+            moved = newest.moves(resolver, asked, pins | found, fixed, {*unmet, *packages, *late} - on_arm)
+            if on_arm:
+                moved |= newest.moves(resolver.on_arm(), asked, pins | found | moved, fixed, on_arm)
         except LockError as error:
             if packages:
                 raise
@@ -641,28 +580,36 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
     return found
 
 
-def resolver_in(work: Path) -> tuple[newest.Resolver, list[list[str]]]:
+def resolver_in(
+    work: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> tuple[newest.Resolver, list[list[str]]]:
     """Return what asks uv, and the lists of what the service asks for below `work`, one for each resolution."""
 
     def read(name: str) -> str:
         return (work / name).read_text(encoding="utf-8")
 
     def run(title: str, *arguments: str) -> None:
-        step(title, [uv(), "-I", *arguments], cwd=work, environment={**index_for_uv(), **index()})
+        command = [uv(), "-I", *arguments, *indexes.options_for_uv()]
+        step(title, command, cwd=work, environment={**indexes.for_uv(), **index(), **settings})
 
     uv = cache(lambda: python_with_uv(find_interpreter() or sys.executable))
     index = cache(lambda: manager.index(read, read_toml))
     return newest.Resolver(run, work, PYTHON), manager.asked(read, read_toml)
 
 
-def complete(python: str, work: Path, before: newest.Pins) -> None:
+def complete(python: str, work: Path, before: newest.Pins, settings: Mapping[str, str]) -> None:
     """Add to the locks below `work` what other processors and releases of Python need than those of this machine.
 
     Args:
         python: one that has the dependency manager.
-        before: the versions that were locked.
+        before: the versions that are preferred.
+        settings: what uv gets to know besides.
     """
-    resolver, asked_for = resolver_in(work)
+    resolver, asked_for = resolver_in(work, settings)
+    where = newest.ONE_PYTHON.format(PYTHON, int(PYTHON.partition(".")[2]) + 1)
+    text = current("pyproject.toml")  # may have settings of uv
+    text = text.replace("[tool.uv]\n", where) if "[tool.uv]\n" in text else text + where
+    (work / "pyproject.toml").write_text(text, encoding="utf-8")
     fixed = newest.Pins()
     for number, name in enumerate((PROD, DEV)):
         asked = asked_for[number]
@@ -686,88 +633,26 @@ def complete(python: str, work: Path, before: newest.Pins) -> None:
 
 def run_in_docker(work: Path, action: str) -> None:
     """Let the `lock` target of the Dockerfile run this file inside the base image of the service."""
-    indexes = rf"{manager.NAME.upper()}_(\w*INDEX|HTTP_BASIC_|PYPI_MIRROR)"
-    if lost := [name for name in os.environ if re.match(indexes, name)]:
+    of_manager = rf"{manager.NAME.upper()}_(\w*INDEX|HTTP_BASIC_|PYPI_MIRROR)"
+    if lost := [name for name in os.environ if re.match(of_manager, name)]:
         raise LockError(
             f"without a Python {PYTHON} that can make virtual environments Docker would lock, and not know {lost[0]}; "
             "install one, or write the index into a file of its configuration"
         )
     names = {"INDEX_URL": "index-url", "EXTRA_INDEX_URL": "extra-index-url", "TRUSTED_HOST": "trusted-host"}
-    sources = [f"{names[name]} = {value}\n" for name, value in package_sources().items() if name in names]
+    sources = [f"{names[name]} = {value}\n" for name, value in indexes.of_pip().items() if name in names]
     options = "--target lock --no-cache-filter lock-compile --progress plain"
     secrets = ["--secret", "id=pip.conf,env=LOCK_PIP_CONF"]
-    for name, places in manager.CONFIGURATION.items():
-        found = (Path(os.path.expandvars(place)).expanduser() for place in places)
-        secrets += next((["--secret", f"id={name},src={path}"] for path in found if path.is_file()), [])
+    secrets += ["--secret", f"id=uv.toml,src={path}"] if (path := indexes.uv_toml()) else []
     files = ["--build-arg", f"LOCK_ACTION={action}", *secrets, "--output", str(work), str(PROJECT)]
     command = ["docker", "buildx", "build", *options.split(), *files]
     step("compiling in Docker", command, environment={"LOCK_PIP_CONF": "".join(["[global]\n", *sources])})
 
 
-@cache
-def pip_settings() -> dict[str, str]:
-    """Return the settings of pip on this machine, by their names in the environment. Raises LockError."""
-    named, found = os.environ.get("PIP_CONFIG_FILE", ""), configparser.RawConfigParser(strict=False)
-    personal = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    folders = ["/etc/xdg/pip", "/etc", "~/.pip", f"{personal}/pip", "~/Library/Application Support/pip"]
-    folders += [os.path.expandvars("%APPDATA%/pip")] if os.name == "nt" else []
-    files = [f"{place}/pip.{'ini' if os.name == 'nt' else 'conf'}" for place in folders]
-    for path in map(os.path.expanduser, [] if named == os.devnull else [*files, named]):
-        try:
-            found.read(path, encoding="utf-8")
-        except (configparser.Error, UnicodeError) as error:
-            line = f" (line {error.lineno})" if isinstance(error, configparser.MissingSectionHeaderError) else ""
-            raise LockError(f"{path} is no configuration that pip can read{line}; mend it") from None
-    sections = [dict(found[name]) for name in ("global", "install") if name in found]
-    listed = {f"PIP_{key.upper().replace('-', '_')}": value for part in sections for key, value in part.items()}
-    return listed | {name: value for name, value in os.environ.items() if value and name.startswith("PIP_")}
-
-
-def package_sources() -> dict[str, str]:
-    """Return those settings of pip that count, without PIP_ before their names. Raises LockError."""
-    counts = re.compile(f"PIP_({SETTINGS['PIP']})")
-    return {name[4:]: " ".join(value.split()) for name, value in pip_settings().items() if counts.fullmatch(name)}
-
-
-@cache
-def secrets() -> list[str]:
-    """Return what nobody may read of the package indexes that are configured on this machine, the longest first.
-
-    Those are logins, what is given by a `?`, and parts of the path that look like tokens. What the project says
-    itself is none.
-    """
-    given = {name: value for name, value in os.environ.items() if re.match(OF_TOOLS, name)}
-    found = {value for name, value in given.items() if re.search("PASSWORD|TOKEN|HTTP_BASIC", name)}
-    texts = [*given.values()]
-    with contextlib.suppress(LockError):
-        texts += package_sources().values()
-    for place in (place for places in manager.CONFIGURATION.values() for place in places):
-        with contextlib.suppress(OSError):
-            texts.append(Path(os.path.expandvars(place)).expanduser().read_text(encoding="utf-8", errors="replace"))
-    for url in re.findall(r"""://[^\s"',]+""", "\n".join(texts)):
-        login, _, place = url[3:].rpartition("@")
-        path, _, query = place.partition("?")
-        found |= {login, login.partition(":")[2], *re.findall("=([^&]+)", query)}
-        found |= {part for part in path.split("/")[1:] if len(part) >= 16 and len(re.findall(r"\d", part)) > 2}
-    found |= {unquote(secret) for secret in found}
-    public = "".join(current(name) for name in manager.MANIFESTS)
-    for login in re.findall(r"://\S*@", public):
-        found |= {os.environ.get(name, "") for name in re.findall(r"\$\{?(\w+)", login)}
-    return sorted((secret for secret in found if len(secret) > 3 and secret not in public), key=len, reverse=True)
-
-
 def step(title: str, command: list[str], cwd: Path = PROJECT, environment: dict[str, str] | None = None) -> None:
     """Run a command and show that it goes on. Raises LockError with its last words."""
     print(f"lock: {title} ", end="", file=sys.stderr, flush=True)
-    kept = "|".join(f"{tool}_({names})" for tool, names in SETTINGS.items())
-    settings = {
-        name: value
-        for name, value in os.environ.items()
-        if not re.match(f"PYTHON(PATH|HOME)$|{OF_TOOLS}", name, re.I) or re.fullmatch(kept, name, re.I)
-    }
-    settings |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "1"}
-    settings |= {f"PIP_{name}": value for name, value in package_sources().items()} | {"PIP_CONFIG_FILE": os.devnull}
-    settings |= {**a_cache(), **(environment or {})}
+    settings = {**indexes.settings(), **(environment or {})}
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=cwd, env=settings, stdout=output, stderr=subprocess.STDOUT)
@@ -781,16 +666,6 @@ def step(title: str, command: list[str], cwd: Path = PROJECT, environment: dict[
         words = output.read().decode(errors="replace").replace(f"{cwd}{os.sep}", "")
     if process.returncode:
         raise LockError(f"{title} failed: {last_words(words)}")
-
-
-def a_cache() -> dict[str, str]:
-    """Return the settings that let tools cache in the project, where a home folder cannot be written to."""
-    place = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        return {} if os.access(place, os.W_OK) else {"XDG_CACHE_HOME": str(CACHE / "home")}
-    except OSError:
-        return {"XDG_CACHE_HOME": str(CACHE / "home")}
 
 
 def wait(process: subprocess.Popen[bytes]) -> None:
@@ -831,7 +706,7 @@ def verified(path: Path) -> str:
         if re.match(FORBIDDEN[path.suffix], line):
             found = "an option, a credential or a path of this machine"
             raise LockError(f"{path.name} would hold {found}: {masked(line)[:99]!r}")
-    if secret := next((secret for secret in secrets() if secret in text and not is_word(secret)), ""):
+    if secret := next((secret for secret in indexes.secrets() if secret in text and not is_word(secret)), ""):
         line = next(line for line in text.splitlines() if secret in line).strip()
         raise LockError(
             f"{path.name} would hold a secret of a package index: {masked(line)[:99]!r}; use an index that takes it as a "
@@ -878,18 +753,6 @@ def publish(texts: dict[str, str | None]) -> None:
 def say(message: str) -> None:
     """Tell the person who waits, without the credentials of URLs; standard output stays free for programs."""
     print("lock:", masked(" ".join(message.split())), file=sys.stderr, flush=True)
-
-
-def is_word(secret: str) -> bool:
-    """Return whether a secret is so short that it may stand anywhere: the name of a user, for example."""
-    return len(secret) < 8
-
-
-def masked(text: str) -> str:
-    """Return text without the secrets of package indexes."""
-    for secret in secrets():
-        text = (text if is_word(secret) else text.replace(secret, "****")).replace(f"{secret}@", "****@")
-    return re.sub(r"://[^/\s]*@", "://****@", text)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,11 @@ Pins = dict[str, str]
 BLOCK = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[.*?\])?(?:==| @ ).*\n(?:[ \t].*\n)*")
 """The lines of a package in a lock, with what is noted below it."""
 
+ONE_PYTHON = """[tool.uv]
+environments = ["sys_platform == 'linux' and python_full_version >= '{0}' and python_full_version < '3.{1}'"]
+"""
+"""The settings with which uv resolves for one Python only, not for all that come after it."""
+
 
 class Resolver:
     """Asks uv for a resolution.
@@ -32,8 +37,14 @@ class Resolver:
     """
 
     def __init__(self, run: Callable[..., None], work: Path, python: str) -> None:
-        self.run, self.work, self.python = run, work, python
+        self.run, self.work, self.python, self.platform = run, work, python, "linux"
         self.wheels = ["--find-links", "requirements/wheels"] if (work / "requirements" / "wheels").exists() else []
+
+    def on_arm(self) -> Resolver:
+        """Return another one, that resolves for arm64."""
+        other = Resolver(self.run, self.work, self.python)
+        other.platform = "aarch64-unknown-linux-gnu"
+        return other
 
     def resolve(self, title: str, asked: Iterable[str], kept: Mapping[str, str], limits: Iterable[str] = ()) -> Pins:
         """Return the newest versions that fit what is asked for, within limits, and where they can, those that are kept.
@@ -47,7 +58,7 @@ class Resolver:
         Raises:
             LockError: there are none.
         """
-        options = ["--python-version", self.python, "--python-platform", "linux", "--no-annotate"]
+        options = ["--python-version", self.python, "--python-platform", self.platform, "--no-annotate"]
         options += ["--no-build"]  # what has no wheel is left to the dependency manager: building runs its code
         return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", self.compile(title, asked, kept, limits, options)))
 
