@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks"
@@ -36,30 +36,27 @@ NATIVE_LOCKS = {"pip-tools": "", "uv": "uv.lock", "poetry": "poetry.lock", "pipe
 UNSAFE_HEADER = "\n# The following packages are considered to be unsafe in a requirements file:\n"
 
 
-class Pin(NamedTuple):
-    """One locked package."""
+class Shipped(NamedTuple):
+    """A lock with what it says of who needs whom."""
 
-    requirement: str  # as pinned: "flask==3.1.3", with its marker where it has one
-    hashes: tuple[str, ...]
-    via: frozenset[str]  # names of the packages that need it
+    pins: dict[str, Any]
+    """The pins by package, as the tools of a project read them."""
+    via: dict[str, frozenset[str]]
+    """The packages that need it, by package."""
 
-
-def parse(text: str) -> dict[str, Pin]:
-    """Return the pins of a lock by package name."""
-    pins = {}
-    for block in re.split(r"\n(?=[^\s#])", "\n" + text)[1:]:
-        block = re.sub(r"\n#.*", "", block)  # what is not indented speaks of the section that follows
-        lines = [line.strip().removesuffix("\\").strip() for line in block.splitlines()]
-        comments = " ".join(line[1:].strip().removeprefix("via").strip() for line in lines if line.startswith("#"))
-        comments = re.sub(r"-[rc] \S+", "", comments)
-        hashes = tuple(sorted(line for line in lines if line.startswith("--hash=")))
-        pins[package_name(lines[0])] = Pin(lines[0], hashes, frozenset(comments.split()))
-    return pins
+    def only(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the pins of some packages."""
+        return {name: self.pins[name] for name in names}
 
 
-def package_name(requirement: str) -> str:
-    """Return the normalised name of the package in a requirement (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]).lower()
+def parse(text: str) -> Shipped:
+    """Return what a lock says."""
+    model = project_tool("pins")
+    via = {}
+    for name, lines in model.blocks(text).items():
+        noted = " ".join(re.findall(r"(?m)^ +# *(?:via\b)?(.*)", lines))
+        via[name] = frozenset(re.sub(r"-[rc] \S+", "", noted).split())
+    return Shipped(model.parse(text, "the shipped lock"), via)
 
 
 def listed(requirements: str) -> list[str]:
@@ -70,7 +67,7 @@ def listed(requirements: str) -> list[str]:
 
 def names_in(requirements: str) -> set[str]:
     """Return the packages that a requirements.in names."""
-    return {package_name(line) for line in listed(requirements)}
+    return {*map(project_tool("pins").name_of, listed(requirements))}
 
 
 def pipfile_entry(requirement: str) -> str:
@@ -92,7 +89,7 @@ def pipfile_entry(requirement: str) -> str:
     return f"{name} = {entry}"
 
 
-def closure(pins: dict[str, Pin], roots: Iterable[str]) -> set[str]:
+def closure(shipped: Shipped, roots: Iterable[str]) -> set[str]:
     """Return the roots and everything they need, directly or not.
 
     Raises:
@@ -100,17 +97,18 @@ def closure(pins: dict[str, Pin], roots: Iterable[str]) -> set[str]:
     """
     needed: set[str] = set()
     waiting = set(roots)
-    if missing := waiting - pins.keys():
+    if missing := waiting - shipped.pins.keys():
         msg = f"not in the shipped lock: {', '.join(sorted(missing))}; run `make locks`"
         raise KeyError(msg)
     while waiting:
         needed |= waiting
-        waiting = {name for name, pin in pins.items() if pin.via & needed} - needed
+        waiting = {name for name, via in shipped.via.items() if via & needed} - needed
     return needed
 
 
 def render(
-    pins: dict[str, Pin],
+    shipped: Shipped,
+    names: Iterable[str],
     *,
     roots: set[str],
     source: str,
@@ -120,29 +118,25 @@ def render(
     """Return pins as the body of a lock, annotated like pip-compile and uv do it.
 
     Args:
-        pins: what to write.
+        shipped: a lock.
+        names: the packages to write.
         roots: the packages that `source` names.
         source: the requirements.in, as the annotations spell it; "" for no such annotations.
         constraint: the constraining lock, as the annotations spell it, and the packages it pins.
         unsafe: the packages that go last, in a section of their own.
     """
-    text = ""
-    ordered = sorted(pins.items(), key=lambda item: (item[0] in unsafe, item[0]))
-    for position, (name, pin) in enumerate(ordered):
-        if name in unsafe and (position == 0 or ordered[position - 1][0] not in unsafe):
+    text, names, model = "", {*names}, project_tool("pins")
+    ordered = sorted(names, key=lambda name: (name in unsafe, name))
+    for position, name in enumerate(ordered):
+        if name in unsafe and (position == 0 or ordered[position - 1] not in unsafe):
             text += UNSAFE_HEADER
-        via = sorted(pin.via & pins.keys())
+        via = sorted(shipped.via[name] & names)
         via += [f"-r {source}"] if source and name in roots else []
         via += [f"-c {constraint[0]}"] if name in constraint[1] else []
-        text += block(pin)
+        text += model.render([shipped.pins[name]])
         text += f"    # via {via[0]}\n" if len(via) == 1 else ""
         text += "    # via\n" + "".join(f"    #   {entry}\n" for entry in sorted(via)) if len(via) > 1 else ""
     return text
-
-
-def block(pin: Pin) -> str:
-    """Return the lines of one pin, without annotations."""
-    return " \\\n    ".join([pin.requirement, *pin.hashes]) + "\n"
 
 
 def cut_lock(requirements: str, python: str, source: str, manager: str = "pip-tools", constrained_by: str = "") -> str:
@@ -157,13 +151,13 @@ def cut_lock(requirements: str, python: str, source: str, manager: str = "pip-to
     """
     shipped = read_shipped(python)
     roots = names_in(requirements)
-    pins = {name: shipped[name] for name in closure(shipped, roots)}
+    needed = closure(shipped, roots)
     if NATIVE_LOCKS[manager]:
         header = HEADER_OF_EXPORT.format(lock=NATIVE_LOCKS[manager], python=python)
-        return header + "".join(block(pin) for _, pin in sorted(pins.items()))
-    shared = closure(shipped, names_in(constrained_by)) & pins.keys()
+        return header + str(project_tool("pins").render(shipped.only(needed).values()))
+    shared = closure(shipped, names_in(constrained_by)) & needed
     return HEADER.format(python=python) + render(
-        pins, roots=roots, source=source, constraint=("requirements/prod.txt", shared)
+        shipped, needed, roots=roots, source=source, constraint=("requirements/prod.txt", shared)
     )
 
 
@@ -171,14 +165,14 @@ def cut_tools(requirements: str, python: str, manager: str) -> str:
     """Return the lock of tools.in, cut out of the shipped lock of tools; pip-tools or uv renew it."""
     shipped = read_shipped(f"tools-{python}")
     roots = names_in(requirements)
-    pins = {name: shipped[name] for name in closure(shipped, roots)}
+    needed = closure(shipped, roots)
     if manager == "pip-tools":
-        return HEADER.format(python=python) + render(pins, roots=roots, source="requirements/tools.in")
-    return HEADER_OF_UV + render(pins, roots=roots, source="requirements/tools.in", unsafe=())
+        return HEADER.format(python=python) + render(shipped, needed, roots=roots, source="requirements/tools.in")
+    return HEADER_OF_UV + render(shipped, needed, roots=roots, source="requirements/tools.in", unsafe=())
 
 
-def read_shipped(name: str) -> dict[str, Pin]:
-    """Return the pins of a lock that the template ships."""
+def read_shipped(name: str) -> Shipped:
+    """Return a lock that the template ships."""
     return parse((LOCKS / f"{name}.txt").read_text(encoding="utf-8"))
 
 
@@ -205,8 +199,7 @@ def every_service(python: str) -> str:
 
 def baseline(python: str) -> str:
     """Return the first baseline of every project with that Python; its own tools take the large packages out."""
-    shipped = read_shipped(python)
-    pins = project_tool("pins").parse("".join(block(shipped[name]) for name in common(python)), "the shipped lock")
+    pins = read_shipped(python).only(common(python))
     return str(project_tool("layers").write_shared(pins))
 
 

@@ -37,11 +37,11 @@ def main() -> int:
             requirements = Path(scratch, "all.in")
             requirements.write_text(text, encoding="utf-8")
             lock = uv(*RESOLVE, "--python-version", python, "--python-platform", "linux", str(requirements))
-            pins = tools["parse"](lock)
-            missing = tools["names_in"](text) - pins.keys()
+            shipped = tools["parse"](lock)
+            missing = tools["names_in"](text) - shipped.pins.keys()
             if missing:
                 sys.exit(f"renew_locks: uv left out {', '.join(sorted(missing))} for Python {python}")
-            texts[LOCKS / name] = tools["render"](pins, roots=set(), source="")
+            texts[LOCKS / name] = tools["render"](shipped, shipped.pins, roots=set(), source="")
         print("asking for sizes ...", flush=True)
         texts[LOCKS / "sizes.json"] = json.dumps(sizes(texts, pythons, scratch), indent=2, sort_keys=True) + "\n"
         print("reading the module names ...", flush=True)

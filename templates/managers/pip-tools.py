@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from newest import blocks, requirements
+from newest import requirements
+from pins import blocks
 
 NAME = "pip-tools"
 MODULE = "piptools"

@@ -33,8 +33,7 @@ def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
 
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
     """Return what is asked for, as requirements: one list for each resolution."""
-    from newest import name_of
-    from pins import normalised
+    from pins import name_of, normalised
 
     facts = read_toml(read("pyproject.toml"), "pyproject.toml")
     groups = [facts["project"].get("dependencies", []), facts.get("dependency-groups", {}).get("dev", [])]

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import manager
-from newest import name_of
-from pins import LockError, Pin, parse, render
+from pins import LockError, Pin, name_of, parse, render
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements/prod.txt", "requirements/dev.txt")

@@ -43,7 +43,7 @@ import manager
 import newest
 from indexes import is_word, masked
 from layers import Layers, Sizes, Wishes
-from pins import LockError, Pin, normalised, parse, render
+from pins import LockError, Pin, blocks, normalised, parse, render
 
 PYTHON = "{{ cookiecutter.python_version }}"
 PROJECT = Path(__file__).resolve().parent.parent
@@ -454,7 +454,7 @@ def foreign_tools() -> bool:
 
 def python_with_uv(interpreter: str) -> str:
     """Return the Python of a venv with the uv of tools.txt, whichever dependency manager that is for."""
-    found = newest.blocks(current("requirements/tools.txt")).get("uv")
+    found = blocks(current("requirements/tools.txt")).get("uv")
     if not found:
         raise LockError("requirements/tools.txt is not there or does not pin uv; restore it")
     return tools_venv(interpreter, found, "uv", unused="")
@@ -473,7 +473,7 @@ def lock_tools(
 
 def tools_venv(interpreter: str, tools: str, module: str = manager.MODULE, unused: str = manager.NOT_INSTALLED) -> str:
     """Return the Python of a venv with what a lock of tools lists, making it when needed."""
-    tools = tools.replace(newest.blocks(tools).get(unused, ""), "")
+    tools = tools.replace(blocks(tools).get(unused, ""), "")
     venv = CACHE / f"tools-{hashlib.sha256(f'{PYTHON}{tools}'.encode()).hexdigest()[:12]}"
     bin_python = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
     works = (str(venv / bin_python), "-I", "-c", f"import {module}")

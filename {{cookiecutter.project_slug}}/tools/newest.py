@@ -13,13 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from pins import LockError, normalised
+from pins import BLOCK, LockError, blocks, name_of, normalised
 
 Pins = dict[str, str]
 """Versions, by name."""
-
-BLOCK = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[.*?\])?(?:==| @ ).*\n(?:[ \t].*\n)*")
-"""The lines of a package in a lock, with what is noted below it."""
 
 ONE_PYTHON = """[tool.uv]
 environments = ["sys_platform == 'linux' and python_full_version >= '{0}' and python_full_version < '3.{1}'"]
@@ -167,11 +164,6 @@ def complete(lock: str, everywhere: str, *, drop: bool) -> str:
     return lock
 
 
-def blocks(lock: str) -> dict[str, str]:
-    """Return the lines of each package of a lock, by name."""
-    return {normalised(found[1]): found[0] for found in BLOCK.finditer(lock)}
-
-
 def marker_in_lock(marker: str) -> str | None:
     """Return what a lock keeps of a marker: the processor. None when no image needs the package. Needs `packaging`.
 
@@ -219,11 +211,6 @@ def requirements(name: str, read: Callable[[str], str]) -> list[str]:
         elif line.strip() and not re.match(r"\s*(?:-c|--constraint)[\s=]*prod\.txt\s*$", line):
             asked.append(line.strip())
     return asked
-
-
-def name_of(requirement: str) -> str:
-    """Return the package that a requirement asks for."""
-    return normalised(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
 
 
 def exactly(pins: Mapping[str, str]) -> list[str]:

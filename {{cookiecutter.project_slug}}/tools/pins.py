@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?(==[^\s;@,*=]+| ?@ ?\S+)( ?;.*)?")
 HASH = re.compile(r"\w+:\w+")
+BLOCK = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[.*?\])?(?:==| @ ).*\n(?:[ \t].*\n)*")
+"""The lines of a package in a lock, with what is noted below it."""
 
 RESTORE = "restore it, or delete it and run `make lock`"
 
@@ -33,6 +35,16 @@ class Pin(NamedTuple):
 def normalised(name: str) -> str:
     """Return the name of a package as indexes spell it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def name_of(requirement: str) -> str:
+    """Return the package that a requirement asks for."""
+    return normalised(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
+
+
+def blocks(lock: str) -> dict[str, str]:
+    """Return the lines of each package of a lock, by name."""
+    return {normalised(found[1]): found[0] for found in BLOCK.finditer(lock)}
 
 
 def parse(text: str, file: str) -> dict[str, Pin]:
