@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,12 +32,12 @@ def main() -> int:
 def first_steps() -> str:
     """Return what to type on this machine, to work with Python, else in Docker."""
     python = PROJECT["python"]
-    right = f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != {python!r})"
+    right = f"import ensurepip, sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != {python!r})"
     enter = f":\n\n  cd {Path.cwd().name}\n  "
     if any(works(name, "-c", right) for name in (f"python{python}", "python3", "python")):
         return f"{enter}make setup test\n  make run"
     if works(sys.executable, "-c", right):
-        return f"{enter}make setup test PYTHON={sys.executable}\n  make run"
+        return f"{enter}make setup test PYTHON={shlex.quote(sys.executable)}\n  make run"
     if works("docker", "compose", "version") and works("docker", "version"):
         return f" (there is no Python {python} here, so in Docker){enter}make up"
     return f", install Python {python} or Docker; then{enter}make setup test\n  make run, or all in Docker: make up"

@@ -134,7 +134,8 @@ def test_each_trouble_with_an_index_has_its_words_with_each_manager(
         ("https://index.example/e7a91c3b5d2f4608/simple", ("e7a91c3b5d2f4608",), ("index.example",)),
         ("https://index.example/simple?token=abcdefgh", ("abcdefgh",), ("index.example",)),
         ("https://index.example/artifactory/api/pypi/pypi-remote/simple", (), ("artifactory/api/pypi/pypi-remote",)),
-        ("https://index.example/our-project-123456/simple", (), ("our-project-123456",)),
+        ("https://index.example/our-project1-123456/simple", (), ("our-project1-123456",)),
+        ("https://index.example/550e8400-e29b-41d4-a716-446655440000/", ("550e8400-e29b-41d4-a716-446655440000",), ()),
     ],
 )
 def test_the_secrets_of_an_index_are_known_and_words_are_none(
@@ -197,13 +198,19 @@ def test_no_trouble_is_found_with_an_index_that_pip_can_ask(
     monkeypatch.delenv("PIP_CERT", raising=False)
     with with_certificate(tmp_path) as url:
         assert "is not trusted here" in trouble(PIP_INDEX_URL=url)
-        assert "trusted" not in trouble(PIP_INDEX_URL=url, PIP_TRUSTED_HOST="127.0.0.1")
+        assert "a fault of its own (501)" in trouble(PIP_INDEX_URL=url, PIP_TRUSTED_HOST="127.0.0.1")
+    assert "PIP_CERT or PIP_CLIENT_CERT name cannot be read: " in trouble(PIP_CERT="/nowhere")
+    words = r"does not answer through the proxy \*+@127\.0\.0\.1:9: Connection refused"
+    assert re.search(words, trouble(PIP_PROXY="u:p4ssw0rd@127.0.0.1:9"))
     settings = tmp_path / "pip" / "pip.conf"
     settings.parent.mkdir()
     settings.write_text("[global]\nindex-url = http://index.example/status/500\n", encoding="utf-8")
     for name in ("PIP_CONFIG_FILE", "PIP_INDEX_URL"):
         monkeypatch.delenv(name)
-    assert re.match(fault, trouble(**proxy, XDG_CONFIG_DIRS=f"/nowhere:{tmp_path}"))
+    first = tmp_path / "first" / "pip" / "pip.conf"
+    first.parent.mkdir(parents=True)
+    first.write_text("[global]\nindex-url = http://index.example/first\n", encoding="utf-8")
+    assert re.match(fault, trouble(**proxy, XDG_CONFIG_DIRS=f"{first.parent.parent}:{tmp_path}"))  # as pip has it
 
 
 @pytest.mark.slow
@@ -230,7 +237,9 @@ def test_a_wheel_of_the_project_that_is_not_the_only_file_of_its_version_gets_ad
     old = 'ours==1.0 ; platform_machine == "aarch64" \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n'
     write(project, "prod.txt", old)
     tool = module(project.path / "tools" / "lock.py")
-    with pytest.raises(tool.LockError, match=r"have other files of ours==1\.0 too; give yours a version of its own"):
+    with pytest.raises(
+        tool.LockError, match=r"files of ours==1\.0 that the locks do not have, and they have others; give"
+    ):
         tool.follow_own_wheels(project.path, check=False)
 
 

@@ -331,6 +331,18 @@ def test_a_package_that_comes_by_url_is_locked_with_it(
     lock(small_native, "check")
 
 
+@pytest.mark.slow
+def test_where_pip_needs_a_proxy_every_manager_asks_through_it(
+    small_native: Project, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = f"127.0.0.1:{index.server_port}"
+    text = manifest(small_native).read_text(encoding="utf-8")
+    manifest(small_native).write_text(text.replace(here, "index.example"), encoding="utf-8")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url().replace(here, "index.example"))
+    lock(small_native, "compile", PIP_PROXY=f"http://{here}", NO_PROXY="*")
+    assert pins(small_native) == {"layer-alpha==1.0", "layer-beta==2.0"}
+
+
 # Switching, as docs/managers.md tells it
 
 SIX = """\

@@ -1,5 +1,6 @@
 """The locks that the template ships, how they are cut, and the command that renews them."""
 
+import itertools
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jinja2 import Template
 
 from tests.conftest import Bake
 from tests.locking import module
@@ -16,6 +18,9 @@ from tests.support import CHOICES, HERE, ROOT, SCAFFOLD, Project
 
 PYTHONS = CHOICES["python_version"]
 SHIPPED = [*PYTHONS, *(f"tools-{python}" for python in PYTHONS)]
+PROCESSORS = ("x86_64", "aarch64")
+WHAT_IS_LOCKED = ("database", "background_jobs", "error_tracking")
+"""The questions whose answers bring packages."""
 ROOTS = {
     name: re.sub("{%.*", "", (SCAFFOLD / "requirements" / name).read_text(encoding="utf-8"))
     for name in ("prod.in", "dev.in", "tools.in")
@@ -167,6 +172,38 @@ def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(
 def without_what_only_early_releases_need(lock: str) -> str:
     """Return a lock without what Python itself brings from 3.11.3 on: the shipped one is for 3.11.2 as well."""
     return re.sub(r"(?m)^async-timeout==.*\n(?:[ \t].*\n)*", "", lock)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_shipped_lock_has_what_either_processor_and_any_patch_release_needs(python: str, tmp_path: Path) -> None:
+    """uv is told the platform, and asked with the pins of the lock as constraints."""
+    everything = locks.read_shipped(python).pins
+    (tmp_path / "pins.txt").write_text("".join(f"{pin.name}{pin.origin}\n" for pin in everything.values()), "utf-8")
+    corners = [(f"{processor}-unknown-linux-gnu", f"{python}.{patch}") for processor in PROCESSORS for patch in (0, 99)]
+    for number, values in enumerate(itertools.product(*(CHOICES[name] for name in WHAT_IS_LOCKED))):
+        answers = dict(zip(WHAT_IS_LOCKED, values, strict=True))
+        asked = {
+            name: Template((SCAFFOLD / "requirements" / name).read_text("utf-8")).render(cookiecutter=answers)
+            for name in ("prod.in", "dev.in")
+        }
+        prod = locks.parse(locks.cut_lock(asked["prod.in"], python, "requirements/prod.in")).pins
+        dev = locks.parse(
+            locks.cut_lock(asked["dev.in"], python, "requirements/dev.in", constrained_by=asked["prod.in"])
+        ).pins
+        (tmp_path / "all.in").write_text("\n".join(asked.values()).replace("-c prod.txt", ""), "utf-8")
+        for platform, release in [corners[number % 4], corners[3 - number % 4]]:
+            options = ["--no-header", "--no-annotate", "--python-platform", platform, "--python-version", release]
+            command = [sys.executable, "-m", "uv", "pip", "compile", *options, "--constraints", "pins.txt", "all.in"]
+            found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert found.returncode == 0, found.stderr
+            needed = {*re.findall(r"(?m)^([a-z0-9-]+==[^ ;]+)", found.stdout)}
+            assert len(needed) > 20
+            assert needed <= {f"{pin.name}{pin.origin}" for pin in (*prod.values(), *dev.values())}, (
+                answers,
+                platform,
+                release,
+            )
 
 
 def test_modules_of_the_dependencies_are_known() -> None:

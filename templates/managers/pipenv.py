@@ -34,9 +34,13 @@ def environment(python: str) -> dict[str, str]:
 
 def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> dict[str, str]:
     """Return the settings with which uv asks the package index that the manifest names."""
-    sources = [os.path.expandvars(source["url"]) for source in read_toml(read("Pipfile"), "Pipfile").get("source", [])]
-    named = {"UV_DEFAULT_INDEX": "".join(sources[:1]), "UV_INDEX": " ".join(sources[1:])}
-    return {name: urls for name, urls in named.items() if urls}
+    sources = read_toml(read("Pipfile"), "Pipfile").get("source", [])
+    urls = [os.path.expandvars(source["url"]) for source in sources] or [os.environ.get("PIPENV_PYPI_MIRROR", "")]
+    unchecked = [
+        re.sub(r"^.*?://(?:.*@)?|/.*", "", source["url"]) for source in sources if not source.get("verify_ssl", True)
+    ]
+    named = {"UV_DEFAULT_INDEX": urls[0], "UV_INDEX": " ".join(urls[1:]), "UV_INSECURE_HOST": " ".join(unchecked)}
+    return {name: value for name, value in named.items() if value}
 
 
 def asked(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[list[str]]:
@@ -73,7 +77,7 @@ def lock(run: Callable[..., None], work: Path, action: str, pins: list[str], mov
         run("checking Pipfile.lock", "-m", "pipenv", "verify")
     elif moves or not fits(run, work):
         lock_anew(run, work, pins, moves)
-    run("writing requirements/*.txt", __file__)
+    run("writing requirements/*.txt", __file__, action)
 
 
 def fits(run: Callable[..., None], work: Path) -> bool:
@@ -119,7 +123,8 @@ def requirements(packages: dict[str, dict[str, Any]], before: str) -> str:
     """Return the packages of a category as they are for Linux and this Python, on any processor.
 
     Args:
-        before: what was returned the last time: Pipenv itself does not keep the hash of what comes by URL.
+        before: what was returned the last time. Pipenv does not keep the hash of what comes by URL: it is that of
+            then, else that of what is there now.
     """
     from newest import marker_in_lock
     from pins import parse
@@ -151,5 +156,5 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     locked = json.loads(Path(LOCK).read_text(encoding="utf-8"))
     for path, category in ((Path("requirements/prod.txt"), "default"), (Path("requirements/dev.txt"), "develop")):
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        before = path.read_text(encoding="utf-8") if path.exists() and sys.argv[1] in ("compile", "bump") else ""
         path.write_text(requirements(locked[category], before), encoding="utf-8", newline="\n")

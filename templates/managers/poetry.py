@@ -37,6 +37,7 @@ def index(read: Callable[[str], str], read_toml: Callable[[str, str], dict[str, 
         login = [os.environ.get(f"POETRY_HTTP_BASIC_{name}_{part}", "") for part in ("USERNAME", "PASSWORD")]
         prefix = ":".join(quote(part, safe="") for part in login) + "@" if any(login) else ""
         kind = {"primary": "UV_DEFAULT_INDEX", "supplemental": "UV_INDEX"}.get(source.get("priority", "primary"))
+        kind = "UV_INDEX" if kind in settings else kind
         if kind and "url" in source:
             url = source["url"].replace("://", f"://{prefix}", 1)
             settings[kind] = f"{settings.get(kind, '')} {url}".strip()

@@ -57,13 +57,14 @@ def install(have: dict[str, Pin], want: dict[str, Pin]) -> None:
 def unlike_lock(pins: dict[str, Pin]) -> str:
     """Return how the locks differ from what the service asks for, as far as that can be seen at a glance; else ""."""
     asked = [line for lines in manager.asked(read, read_toml) for line in lines]
-    named = [line for line in asked if re.match(r"[\w.-]+ *([@=<>!~\[]|$)", line) and ";" not in line]
+    named = [line for line in asked if re.match(r"[\w.-]+ *([@=<>!~[(]|$)", line) and ";" not in line]
     if missing := [name for name in map(name_of, named) if name not in pins]:
         return f"{manager.ASKED} asks for {missing[0]}"
     native = manager.versions(read(manager.LOCK)) if manager.LOCK and (PROJECT / manager.LOCK).exists() else []
     versions = {(name, f"=={version}") for name, version in native}
-    known = [pin for pin in pins.values() if pin.name in dict(native) and pin.origin.startswith("==")]
-    other = [pin for pin in known if (pin.name, pin.origin) not in versions]
+    names = {name for name, _ in native} if manager.KNOWS_ONE_PLATFORM else {*pins}  # others need more than that one
+    other = [pin for pin in pins.values() if pin.name in names and (pin.name, pin.origin) not in versions]
+    other = [pin for pin in other if native and pin.origin.startswith("==")]
     return f"{manager.LOCK} does not have {other[0]}" if other else ""
 
 

@@ -15,10 +15,11 @@ import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import manager
@@ -40,9 +41,6 @@ SETTINGS = {
 }
 OF_TOOLS = "|".join(f"{tool}_" for tool in SETTINGS)
 
-# Where uv has the settings of a person: the first file that is there counts.
-UV_TOML = ("$UV_CONFIG_FILE", "$XDG_CONFIG_HOME/uv/uv.toml", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")
-
 # Prints the package index that pip asks by default. Needs a Python that has pip, or Pipenv.
 DEFAULT = """
 try: from pip._internal.models.index import PyPI
@@ -63,7 +61,17 @@ def settings() -> dict[str, str]:
     }
     found |= {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "1"}
     found |= {f"PIP_{name}": value for name, value in of_pip().items()} | {"PIP_CONFIG_FILE": os.devnull}
-    return found | a_cache()
+    return found | transport() | a_cache()
+
+
+def transport() -> dict[str, str]:
+    """Return the settings with which every tool goes the way to indexes that pip goes. Raises LockError."""
+    pip = of_pip()
+    found = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), pip.get("CERT", ""))
+    found |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), pip.get("PROXY", ""))
+    found |= {"SSL_CLIENT_CERT": pip.get("CLIENT_CERT", "")}
+    found = {name: value for name, value in found.items() if value}
+    return found | (dict.fromkeys(("NO_PROXY", "no_proxy"), "") if "PROXY" in pip else {})
 
 
 def a_cache() -> dict[str, str]:
@@ -88,7 +96,7 @@ def all_of_pip() -> dict[str, str]:
     named, found = os.environ.get("PIP_CONFIG_FILE", ""), configparser.RawConfigParser(strict=False)
     shared = [f"{place}/pip" for place in (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
     personal = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    folders = [*reversed(shared), "/etc", "~/.pip", f"{personal}/pip"]
+    folders = [*shared, "/etc", "~/.pip", f"{personal}/pip"]
     if sys.platform == "darwin":
         folders = ["/Library/Application Support/pip", *folders, "~/Library/Application Support/pip"]
     elif os.name == "nt":
@@ -117,16 +125,13 @@ def for_uv() -> dict[str, str]:
         "UV_HTTP_RETRIES": "1",
         "UV_HTTP_TIMEOUT": pip.get("TIMEOUT") or pip.get("DEFAULT_TIMEOUT", "15"),
         "UV_INDEX_STRATEGY": "unsafe-best-match" if "EXTRA_INDEX_URL" in pip else "",  # pip takes the best of all
-        "SSL_CERT_FILE": pip.get("CERT", ""),
-        "SSL_CLIENT_CERT": pip.get("CLIENT_CERT", ""),
     }
-    found |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), pip.get("PROXY", ""))
     return {name: value for name, value in found.items() if value and name not in os.environ}
 
 
 def options_for_uv() -> list[str]:
     """Return what uv has to be told besides."""
-    return ["--no-index"] if of_pip().get("NO_INDEX", "").lower() in ("1", "true", "yes", "on") else []
+    return ["--no-index"] if of_pip().get("NO_INDEX", "").lower() in ("1", "true", "yes", "on", "y", "t") else []
 
 
 def cooled_down(days: int) -> dict[str, str]:
@@ -140,27 +145,39 @@ def cooled_down(days: int) -> dict[str, str]:
     }
 
 
-def configured(of_manifest: dict[str, str]) -> list[str]:
-    """Return the URLs of the package indexes that are configured, of none when the default counts.
+def configured(of_manifest: dict[str, str], read_toml: Callable[[str, str], dict[str, Any]]) -> list[str]:
+    """Return the URLs of the package indexes that are configured, of none when the default counts. Raises LockError.
 
     Args:
         of_manifest: what `manager.index` says.
+        read_toml: returns what a text says, with the name of its file.
     """
     found = {**for_uv(), **os.environ, **of_manifest}
-    names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
-    said = "\n".join([read(uv_toml()), *(read(PROJECT / name) for name in manager.MANIFESTS if manager.NAME == "uv")])
-    texts = [found.get(name, "") for name in names] + re.findall(r'(?m)^\s*(?:index-)?url\s*=\s*"(.+)"', said)
+    texts = [found.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")]
+    of_uv = [read_toml(read(path), str(path)) for path in uv_tomls()]
+    if manager.NAME == "uv":
+        of_uv.append(read_toml(read(PROJECT / "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {}))
+    for facts in of_uv:
+        texts += [facts.get("index-url", ""), *facts.get("extra-index-url", [])]
+        texts += [index.get("url", "") for index in facts.get("index", [])]
     return list(dict.fromkeys(re.findall(r"https?://\S+", " ".join(texts))))
 
 
 def trouble(urls: Iterable[str]) -> str:
     """Return what is wrong with a package index, going by one request to each; "" if all is well."""
-    found = {**for_uv(), **os.environ}
+    found = {**os.environ, **for_uv(), **transport()}
     trusted = found.get("UV_INSECURE_HOST", "").split()
-    # Who has a login that is not in the URL: then a refusal of a request without one says nothing.
-    elsewhere = (Path.home() / ".netrc").exists() or any(re.match("UV_(KEYRING|INDEX_.+_PASS)", name) for name in found)
+    # Where there may be a login that is not in the URL, a refusal of a request without one says nothing.
+    keyrings = (of_pip().get("KEYRING_PROVIDER"), found.get("UV_KEYRING_PROVIDER"))
+    elsewhere = any(keyring not in (None, "disabled") for keyring in keyrings) or manager.NAME == "Poetry"
+    elsewhere |= (Path.home() / ".netrc").exists() or any(re.match("UV_INDEX_.+_PASS", name) for name in found)
     proxy = of_pip().get("PROXY")
-    through = [urllib.request.ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
+    through = f" through the proxy {masked(f'://{proxy}').rpartition('://')[2]}" if proxy else ""
+    proxies = [urllib.request.ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
+    try:
+        context = context_of(found)
+    except OSError as error:
+        return f"the certificates that SSL_CERT_FILE, PIP_CERT or PIP_CLIENT_CERT name cannot be read: {error}"
     for url in urls:
         login, _, place = url.partition("://")[2].rpartition("@")
         page = f"{url.partition('://')[0]}://{place.rstrip('/')}/pip/"  # nearly all have that
@@ -171,10 +188,9 @@ def trouble(urls: Iterable[str]) -> str:
             request.add_unredirected_header("Authorization", f"Basic {encoded}")  # for nobody else
         shown = f"the package index {masked(f'://{place}')[3:]}"
         try:
-            context = ssl.create_default_context(cafile=found.get("SSL_CERT_FILE"))
             if {place.partition("/")[0], place.partition("/")[0].partition(":")[0]} & {*trusted}:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), *through)
+            opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), *proxies)
             opener.open(request, timeout=float(found["UV_HTTP_TIMEOUT"])).close()
         except urllib.error.HTTPError as error:
             if error.code in (401, 403) and (login or not elsewhere):
@@ -185,8 +201,21 @@ def trouble(urls: Iterable[str]) -> str:
             cause = getattr(error, "reason", error)
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return f"{shown} has a certificate that is not trusted here; name its authority in SSL_CERT_FILE and PIP_CERT"
-            return f"{shown} does not answer: {getattr(cause, 'strerror', None) or cause}; check the network and the address"
+            words = getattr(cause, "strerror", None) or cause
+            return f"{shown} does not answer{through}: {words}; check the network and the address"
     return ""
+
+
+def context_of(found: Mapping[str, str]) -> ssl.SSLContext:
+    """Return what is to be trusted, and shown, by the settings of uv. Raises OSError when a file of it cannot be read."""
+    place = found.get("SSL_CERT_FILE") or None
+    if place and not os.path.isdir(place):
+        context = ssl.create_default_context(cafile=place)
+    else:
+        context = ssl.create_default_context(capath=place)
+    if shown := found.get("SSL_CLIENT_CERT"):
+        context.load_cert_chain(shown)
+    return context
 
 
 @cache
@@ -198,9 +227,9 @@ def secrets() -> list[str]:
     """
     given = {name: value for name, value in os.environ.items() if re.match(OF_TOOLS, name)}
     found = {value for name, value in given.items() if re.search("PASSWORD|TOKEN|HTTP_BASIC", name)}
-    texts = [*given.values(), read(uv_toml())]
+    texts = [*given.values(), *map(read, uv_tomls())]
     with contextlib.suppress(LockError):
-        texts += of_pip().values()
+        texts += [*of_pip().values(), f"://{of_pip().get('PROXY', '')}"]
     for url in re.findall(r"""://[^\s"',]+""", "\n".join(texts)):
         login, _, place = url[3:].rpartition("@")
         path, _, query = place.partition("?")
@@ -214,9 +243,8 @@ def secrets() -> list[str]:
 
 
 def is_token(part: str) -> bool:
-    """Return whether a part of a path looks like a token: long, its letters and digits mixed; my-project-123456 is none."""
-    mixed = [piece for piece in part.split("-") if re.search(r"\d", piece) and re.search("[A-Za-z]", piece)]
-    return len(part) >= 16 and len(re.findall(r"\d", part)) > 2 and bool(mixed)
+    """Return whether a part of a path looks like a token: long, and letters take turns with digits."""
+    return len(part) >= 16 and len(re.findall(r"(?i)(?<=[a-z])\d|(?<=\d)[a-z]", part)) > 2
 
 
 def is_word(secret: str) -> bool:
@@ -231,15 +259,18 @@ def masked(text: str) -> str:
     return re.sub(r"://[^/\s]*@", "://****@", text)
 
 
-def uv_toml() -> Path | None:
-    """Return the file that holds the settings of uv of this person, if there is one."""
-    places = (Path(os.path.expandvars(place)).expanduser() for place in UV_TOML)
-    return next((path for path in places if path.is_file()), None)
+def uv_tomls() -> list[Path]:
+    """Return the files that hold the settings of uv on this machine, the one that comes first before others."""
+    shared = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    folders = [os.environ.get("XDG_CONFIG_HOME") or "~/.config", *shared, "/etc"]
+    named = os.environ.get("UV_CONFIG_FILE")
+    places = [named] if named else [f"{folder}/uv/uv.toml" for folder in folders]
+    return [path for path in (Path(place).expanduser() for place in places) if path.is_file()]
 
 
-def read(path: Path | None) -> str:
+def read(path: Path) -> str:
     """Return the text of a file, "" when there is none that can be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace") if path else ""
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

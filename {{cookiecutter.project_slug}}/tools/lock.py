@@ -145,7 +145,8 @@ def check() -> None:
 def check_python() -> None:
     """Raise LockError when a file is for another Python than the locks, as after an edit of one of them."""
     said = re.compile(
-        r"""(?m)^FROM python:(3\.\d+)|/lib/python(3\.\d+)/|^python_version = "(3\.\d+)|^requires-python = "==(3\.\d+)"""
+        r"""(?m)^FROM (?:\S+[ /])*python:(3\.\d+)|/lib/python(3\.\d+)/|^python_version = "(3\.\d+)"""
+        r"""|^requires-python = "\D*(3\.\d+)"""
         r"""|version_info\[:2\] != "(3\.\d+)|python in python(3\.\d+)"""
     )
     for name in ("Dockerfile", "Makefile", "pyproject.toml", "Pipfile"):
@@ -290,7 +291,7 @@ def trouble_with_indexes(python: str, work: Path) -> str:
     named: dict[str, str] = {}
     with contextlib.suppress(LockError, OSError):
         named = manager.index(lambda name: (work / name).read_text(encoding="utf-8"), read_toml)
-    return indexes.trouble(indexes.configured(named) or named_by(python, indexes.DEFAULT, []))
+    return indexes.trouble(indexes.configured(named, read_toml) or named_by(python, indexes.DEFAULT, []))
 
 
 def check_layers() -> None:
@@ -401,8 +402,8 @@ def follow_own_wheels(work: Path, *, check: bool) -> None:
             continue
         if len(old) != len(new):
             raise LockError(
-                f"requirements/wheels/{ours[0].name} was built anew, and the locks have other files of {pin.name}{pin.origin} "
-                "too; give yours a version of its own"
+                f"requirements/wheels/ has files of {pin.name}{pin.origin} that the locks do not have, and they have others; "
+                "give yours a version of its own"
             )
         if check:
             raise LockError(f"the locks have another hash than requirements/wheels/{ours[0].name}; run `make lock`")
@@ -466,7 +467,7 @@ def lock_tools(
     """Lock requirements/tools.in below `work` with a Python that has uv; the tools.txt there is the seed."""
     options = ["--generate-hashes", "--python-platform", "linux", *(["--upgrade"] if action == "upgrade" else [])]
     files = ["--output-file", "requirements/tools.txt", "requirements/tools.in"]
-    settings = {"UV_PYTHON": python, "UV_CUSTOM_COMPILE_COMMAND": "make upgrade", **settings}
+    settings = {**indexes.for_uv(), "UV_PYTHON": python, "UV_CUSTOM_COMPILE_COMMAND": "make upgrade", **settings}
     command = [python, "-I", "-m", "uv", "pip", "compile", *options, *files]
     step("resolving tools.in", command, cwd=work, environment=settings)
 
@@ -515,17 +516,18 @@ def run_here(
     pins = pinned()
     seed = newest.exactly(pins)
     others = {name: version for name, version in pins.items() if action != "upgrade" and name not in packages}
+    cooled = settings
     try:
         manager.lock(run, work, action, seed, moves)
         if settings and (lowered := named_by(python, newest.LOWERED, pins, pinned(below=work))):
             wanted = {name: pins[name] for name in lowered}  # somebody wanted it, a security fix for example
             manager.lock(partial(run, settings={}), work, "compile", seed, wanted)
-            others, settings = pins, {}  # a pin that was restored may be young
+            others, cooled = pins, {}  # a pin that was restored may be young
         if action == "compile" and pins and (late := pinned(below=work).keys() - pins.keys() - moves.keys()):
             moves = moves_for(python, work, (), {*late}, left)  # what an extra brings, for example
             manager.lock(run, work, action, seed, moves)
         if manager.KNOWS_ONE_PLATFORM:
-            complete(python, work, others, settings)
+            complete(python, work, others, cooled)
         if manager.LOCK and action in ("upgrade", "check"):  # what is pip-tools' own, it has locked with the rest
             lock_tools(python, work, action, settings)
     except LockError as error:
@@ -606,9 +608,11 @@ def complete(python: str, work: Path, before: newest.Pins, settings: Mapping[str
         settings: what uv gets to know besides.
     """
     resolver, asked_for = resolver_in(work, settings)
-    where = newest.ONE_PYTHON.format(PYTHON, int(PYTHON.partition(".")[2]) + 1)
     text = current("pyproject.toml")  # may have settings of uv
-    text = text.replace("[tool.uv]\n", where) if "[tool.uv]\n" in text else text + where
+    if "environments" not in read_toml(text, "pyproject.toml").get("tool", {}).get("uv", {}):
+        where = newest.ONE_PYTHON.format(PYTHON, int(PYTHON.partition(".")[2]) + 1)
+        text, there = re.subn(r"(?m)^\[tool\.uv\].*\n", where, text)
+        text = text if there else f"{text}\n{where}"
     (work / "pyproject.toml").write_text(text, encoding="utf-8")
     fixed = newest.Pins()
     for number, name in enumerate((PROD, DEV)):
@@ -639,11 +643,11 @@ def run_in_docker(work: Path, action: str) -> None:
             f"without a Python {PYTHON} that can make virtual environments Docker would lock, and not know {lost[0]}; "
             "install one, or write the index into a file of its configuration"
         )
-    names = {"INDEX_URL": "index-url", "EXTRA_INDEX_URL": "extra-index-url", "TRUSTED_HOST": "trusted-host"}
-    sources = [f"{names[name]} = {value}\n" for name, value in indexes.of_pip().items() if name in names]
+    names, settings = ("INDEX_URL", "EXTRA_INDEX_URL", "TRUSTED_HOST", "PROXY"), indexes.of_pip()
+    sources = [f"{name.lower().replace('_', '-')} = {settings[name]}\n" for name in names if name in settings]
     options = "--target lock --no-cache-filter lock-compile --progress plain"
     secrets = ["--secret", "id=pip.conf,env=LOCK_PIP_CONF"]
-    secrets += ["--secret", f"id=uv.toml,src={path}"] if (path := indexes.uv_toml()) else []
+    secrets += [part for path in indexes.uv_tomls()[:1] for part in ("--secret", f"id=uv.toml,src={path}")]
     files = ["--build-arg", f"LOCK_ACTION={action}", *secrets, "--output", str(work), str(PROJECT)]
     command = ["docker", "buildx", "build", *options.split(), *files]
     step("compiling in Docker", command, environment={"LOCK_PIP_CONF": "".join(["[global]\n", *sources])})

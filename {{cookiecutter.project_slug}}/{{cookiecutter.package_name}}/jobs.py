@@ -12,6 +12,7 @@ import redis
 from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import before_task_publish, task_postrun, task_prerun
+from celery.utils.time import get_exponential_backoff_interval
 from flask import Flask, Response, current_app
 from kombu.exceptions import OperationalError as BrokerError
 {%- if cookiecutter.database != "none" %}
@@ -72,7 +73,6 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
     class Job(Task[..., Any]):
         """A task that runs in the application's context, and is retried when a server or its own process fails."""
 
-        autoretry_for = FAILURES
         default_retry_delay = 1
         max_retries = 50  # a server may be away for some minutes
         retry_backoff = True
@@ -81,7 +81,11 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
 
         def __call__(self, *args: object, **kwargs: object) -> object:
             with app.app_context():
-                return super().__call__(*args, **kwargs)
+                try:
+                    return super().__call__(*args, **kwargs)
+                except FAILURES as error:  # `autoretry_for` is left to the jobs
+                    pause = get_exponential_backoff_interval(1, self.request.retries, LONGEST_PAUSE, full_jitter=True)
+                    self.retry(exc=error, countdown=pause)
 
         def retry(self, *args: Any, **kwargs: Any) -> NoReturn:
             """Retry later, or at once while Redis does not take that; Celery would give the job up."""
@@ -128,9 +132,13 @@ def store() -> redis.Redis:
 
 
 @before_task_publish.connect
-def send_request_id(headers: dict[str, Any], **_: object) -> None:
-    """Let a job know the request that ordered it; one that is sent again without a request still knows it."""
+def send_with_a_job(headers: dict[str, Any], **_: object) -> None:
+    """Let a job know the request that ordered it, and workers not log its arguments.
+
+    One that is sent again without a request still knows that of the first time.
+    """
     headers.setdefault("request_id", request_id.get())
+    headers.update(argsrepr="(...)", kwargsrepr="{...}")
 
 
 @task_prerun.connect

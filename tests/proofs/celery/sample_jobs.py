@@ -55,9 +55,9 @@ def tell_the_request(name: str) -> None:
     jobs.store().rpush("ended", f"{name} {request_id.get()}")
 
 
-@shared_task
+@shared_task(autoretry_for=(KeyError,))
 def fail_twice(name: str) -> None:
-    """Lose the connection twice, then end."""
+    """Lose the connection twice, then end; the job has failures of its own to be retried for."""
     if jobs.store().incr("tries") < 3:
         raise redis.ConnectionError
     jobs.store().rpush("ended", name)

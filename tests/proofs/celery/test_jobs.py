@@ -111,10 +111,13 @@ def test_a_worker_that_is_told_to_stop_ends_its_job_first(
 
 
 def test_a_job_that_fails_for_a_while_is_retried(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
-    enqueue(app, "fail_twice", "a")
+    enqueue(app, "fail_twice", "what nobody should read")
     with worker(settings, log):
-        wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["what nobody should read"], log)
     assert kept.get("tries") == "3"
+    said = log.read_text(encoding="utf-8")
+    assert "sample_jobs.fail_twice" in said
+    assert "what nobody should read" not in said
 
 
 def test_a_retry_that_redis_does_not_take_is_not_the_end(
