@@ -168,6 +168,12 @@ def reason_for(line: Line, figures: Figures) -> str:
         least = f" With a registry cache, when nothing is installed, ours takes {pulled:.2f} s." if pulled else ""
         cells = [figures.cell(name, store, way, "empty") for way in ("ours", "classic")]
         wheels = [f"{cell.fetched / 1e6:.0f} MB" for cell in cells if cell]
+        fastest = figures.rival(name, store, "empty")
+        if "rival" in what and fastest and fastest[0].name == "uv":
+            return (
+                "uv in one layer compiles no bytecode, which makes each first start slower, and unpacks one layer; ours"
+                f" installs, compiles and unpacks each large package in a step of its own.{least}"
+            )
         return (
             f"the base image comes first for all, and ours fetches {wheels[0]} of wheels, uv among them,"
             f" the classic order {wheels[-1]}.{least}"
