@@ -338,7 +338,7 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
         "requirements/layers/baseline.names",
         "requirements/layers/sizes.json",
         *(f"tests/{name}.py" for name in tests),
-        *(f"tools/{name}.py" for name in ("layers", "lock", "manager", "newest", "pins", "sync")),
+        *(f"tools/{name}.py" for name in ("indexes", "layers", "lock", "manager", "newest", "pins", "sync")),
     }
 
 
