@@ -199,6 +199,12 @@ def test_no_trouble_is_found_with_an_index_that_pip_can_ask(
     with with_certificate(tmp_path) as url:
         assert "is not trusted here" in trouble(PIP_INDEX_URL=url)
         assert "a fault of its own (501)" in trouble(PIP_INDEX_URL=url, PIP_TRUSTED_HOST="127.0.0.1")
+        indexes = module(project.path / "tools" / "indexes.py")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PIP_TRUSTED_HOST", "localhost")
+            trusted = index.url("status/404").replace("127.0.0.1", "localhost")  # the next one is not
+            said = indexes.trouble([trusted, url])
+        assert "is not trusted here" in said
     assert "PIP_CERT or PIP_CLIENT_CERT name cannot be read: " in trouble(PIP_CERT="/nowhere")
     words = r"does not answer through the proxy \*+@127\.0\.0\.1:9: Connection refused"
     assert re.search(words, trouble(PIP_PROXY="u:p4ssw0rd@127.0.0.1:9"))

@@ -174,11 +174,11 @@ def trouble(urls: Iterable[str]) -> str:
     proxy = of_pip().get("PROXY")
     through = f" through the proxy {masked(f'://{proxy}').rpartition('://')[2]}" if proxy else ""
     proxies = [urllib.request.ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
-    try:
-        context = context_of(found)
-    except OSError as error:
-        return f"the certificates that SSL_CERT_FILE, PIP_CERT or PIP_CLIENT_CERT name cannot be read: {error}"
     for url in urls:
+        try:
+            context = context_of(found)  # for this index alone: another may need no certificate
+        except OSError as error:
+            return f"the certificates that SSL_CERT_FILE, PIP_CERT or PIP_CLIENT_CERT name cannot be read: {error}"
         login, _, place = url.partition("://")[2].rpartition("@")
         page = f"{url.partition('://')[0]}://{place.rstrip('/')}/pip/"  # nearly all have that
         request = urllib.request.Request(page)

@@ -554,7 +554,6 @@ def moves_for(python: str, work: Path, packages: Sequence[str], late: set[str], 
         late: what is needed anew, though nothing in the manifest tells.
         left: takes what to say when the dependency manager has found something where uv did not.
     """
-
     resolver, asked_for = resolver_in(work)
     pins, found, fixed = pinned(), newest.Pins(), newest.Pins()
     locked = {pin for name in (PROD, DEV) for pin in parse(current(name), name).values()}
