@@ -44,6 +44,10 @@ locks: .venv/installed ## renew the locks that the template ships, and its own
 screenshots: .venv/installed ## renew the pictures of the README, in the browser of the tests; needs Docker
 	$(BIN)/python -m scripts.screenshots
 
+.PHONY: openapi
+openapi: .venv/installed ## write the description of the sample API, which projects get parts of
+	$(BIN)/python scripts/describe_api.py
+
 .PHONY: options
 options: .venv/installed ## measure what each option costs, and write it into README.md; needs Docker
 	$(BIN)/python scripts/measure_options.py

@@ -22,7 +22,7 @@ class TemplateExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        modules = {name: _executed(name) for name in ("answers.py", "files.py", "locks.py")}
+        modules = {name: _executed(name) for name in ("answers.py", "files.py", "locks.py", "openapi.py")}
         for module in modules.values():
             environment.filters.update(module["FILTERS"])
         self.name_of = modules["files.py"]["name_of"]

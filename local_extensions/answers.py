@@ -148,7 +148,7 @@ def _shown(answer: object) -> str:
 
 def quote(text: str) -> str:
     """Return text as a double-quoted string that means the same in TOML, YAML and JSON."""
-    return _escape_hidden(json.dumps(text, ensure_ascii=False))
+    return escape_hidden(json.dumps(text, ensure_ascii=False))
 
 
 def quote_python(text: str) -> str:
@@ -187,7 +187,8 @@ def embed(value: object) -> str:
     return json.dumps(json.dumps(value))[1:-1]
 
 
-def _escape_hidden(literal: str) -> str:
+def escape_hidden(literal: str) -> str:
+    """Return text with the characters escaped that nobody sees, or that reorder what a reader sees."""
     return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", literal)
 
 

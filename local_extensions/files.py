@@ -16,12 +16,16 @@ FILES: dict[str, dict[str, list[str]]] = {
         "tools/changes.py": ["github", "gitlab"],
     },
     "database": {
-        f"{PACKAGE}/database.py": DATABASES,
+        f"{PACKAGE}/core/database.py": DATABASES,
+        f"{PACKAGE}/core/postgresql.py": ["postgresql"],
+        f"{PACKAGE}/core/sqlite.py": ["sqlite"],
         f"{PACKAGE}/migrations": DATABASES,
-        f"{PACKAGE}/models.py": DATABASES,
-        f"{PACKAGE}/notes.py": DATABASES,
-        "tests/test_database.py": DATABASES,
-        "tests/test_notes.py": DATABASES,
+        f"{PACKAGE}/resources/notes.py": DATABASES,
+        "tests/core/test_database.py": DATABASES,
+        "tests/core/test_postgresql.py": ["postgresql"],
+        "tests/core/test_sqlite.py": ["sqlite"],
+        "tests/resources/test_notes.py": DATABASES,
+        "tests/test_migrations.py": DATABASES,
     },
     "dependency_manager": {
         "Pipfile": ["pipenv"],
@@ -29,12 +33,13 @@ FILES: dict[str, dict[str, list[str]]] = {
         "requirements/prod.in": ["pip-tools"],
     },
     "background_jobs": {
-        f"{PACKAGE}/jobs.py": ["celery"],
-        f"{PACKAGE}/postcards.py": ["celery"],
+        f"{PACKAGE}/core/jobs.py": ["celery"],
+        f"{PACKAGE}/resources/postcards.py": ["celery"],
         f"{PACKAGE}/worker.py": ["celery"],
-        "tests/test_postcards.py": ["celery"],
+        "tests/core/test_jobs.py": ["celery"],
+        "tests/resources/test_postcards.py": ["celery"],
     },
-    "error_tracking": {f"{PACKAGE}/sentry.py": ["sentry"], "tests/test_sentry.py": ["sentry"]},
+    "error_tracking": {f"{PACKAGE}/core/sentry.py": ["sentry"], "tests/core/test_sentry.py": ["sentry"]},
 }
 """Files and folders that exist for some answers only: question -> path in the scaffold -> answers."""
 
@@ -64,24 +69,28 @@ def name_of(path: str) -> str:
     return path
 
 
+def is_in(answers: Mapping[str, str], path: str) -> bool:
+    """Return whether a project with these answers has a file of the scaffold."""
+    return all(
+        answers[question] in bringing
+        for question, files in FILES.items()
+        for place, bringing in files.items()
+        if Path(path).is_relative_to(place)
+    )
+
+
 def facts(answers: Mapping[str, str]) -> dict[str, object]:
     """Return what hooks need to know: the files of a project, the folders that only other answers have, and its Python.
 
     Inner folders come first.
     """
     entries = sorted(SCAFFOLD.rglob("*"), reverse=True)
-    left_out = [
-        SCAFFOLD / place
-        for question, files in FILES.items()
-        for place, bringing in files.items()
-        if answers[question] not in bringing
-    ]
 
     def rendered(entry: Path) -> str:
         return entry.relative_to(SCAFFOLD).as_posix().replace(PACKAGE, answers["package_name"])
 
     def is_out(entry: Path) -> bool:
-        return any(entry.is_relative_to(place) for place in left_out)
+        return not is_in(answers, entry.relative_to(SCAFFOLD).as_posix())
 
     return {
         "files": [rendered(entry) for entry in entries if entry.is_file() and not is_out(entry)],

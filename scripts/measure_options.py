@@ -30,7 +30,8 @@ WHAT = {
 
 ASK = """
 import sys, time
-from flask_service import create_app, tracing
+from flask_service import create_app
+from flask_service.core import tracing
 if sys.argv[1] == "absent":
     tracing.init_app = lambda app: None
 client = create_app().test_client()

@@ -99,7 +99,7 @@ def test_a_job_is_part_of_the_trace_of_the_request_that_ordered_it(bake: Bake) -
         worker = docker("run", "--detach", "--no-healthcheck", *options, tag, *WORKER)
         try:
             with running(tag, *options) as (web, address):
-                body = json.dumps({"language": "en", "name": "Ana"}).encode()
+                body = json.dumps({"name": "Ana", "place": "Lyon"}).encode()
                 headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "Content-Type": "application/json"}
                 order = urllib.request.Request(f"{address}/api/postcards", body, headers)
                 with urllib.request.urlopen(order, timeout=30) as answer:
@@ -112,6 +112,10 @@ def test_a_job_is_part_of_the_trace_of_the_request_that_ordered_it(bake: Bake) -
         finally:
             docker("rm", "--force", worker)
     sent = b"".join(body for _, body in received)
-    for span in ("POST /api/postcards", "apply_async/flask_service.postcards", "run/flask_service.postcards"):
+    for span in (
+        "POST /api/postcards",
+        "apply_async/flask_service.resources.postcards",
+        "run/flask_service.resources.postcards",
+    ):
         assert span.encode() in sent
     assert sent.count(bytes.fromhex(trace)) == 3

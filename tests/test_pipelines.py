@@ -378,7 +378,7 @@ def steps_that_ran(log: str) -> set[str]:
 
 
 def change_code(project: Project) -> None:
-    module = project.path / "flask_service" / "greetings.py"
+    module = project.path / "flask_service" / "resources" / "greetings.py"
     module.write_text(module.read_text(encoding="utf-8").replace("Hallo", "Servus"), encoding="utf-8")
 
 

@@ -88,7 +88,7 @@ def test_orders_survive_a_redis_that_dies_and_workers_that_stop(bake: Bake, tmp_
         assert status(f"{address}/readyz") == 200
         cards = [order(address, f"friend {n}") for n in range(200)]
         docker("kill", started["redis"])
-        assert status(f"{address}/api/postcards", {"language": "en", "name": "nobody"}) == 503
+        assert status(f"{address}/api/postcards", {"name": "nobody", "place": "Lyon"}) == 503
         assert status(f"{address}/readyz") == 503
         docker("start", started["redis"])
         wait_for(started["redis"], REDIS_ANSWERS)
@@ -110,7 +110,7 @@ def test_orders_survive_a_redis_that_dies_and_workers_that_stop(bake: Bake, tmp_
 
 def order(address: str, name: str) -> str:
     """Order a postcard; return its address."""
-    body = json.dumps({"language": "en", "name": name}).encode()
+    body = json.dumps({"name": name, "place": "Lyon"}).encode()
     request = urllib.request.Request(f"{address}/api/postcards", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as response:
         return f"{address}/api/postcards/{json.load(response)['id']}"

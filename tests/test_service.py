@@ -114,4 +114,4 @@ def test_an_image_of_a_service_answers(bake: Bake, case: Case) -> None:
             if case["database"] != "none":
                 assert status(f"{address}/api/notes", {"text": "kept"}) == 201
             if case["background_jobs"] != "none":
-                assert status(f"{address}/api/postcards", {"language": "en", "name": "Ana"}) == 202
+                assert status(f"{address}/api/postcards", {"name": "Ana", "place": "Lyon"}) == 202

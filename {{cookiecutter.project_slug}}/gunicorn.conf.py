@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from {{ cookiecutter.package_name }} import metrics
-from {{ cookiecutter.package_name }}.logs import log_config
-from {{ cookiecutter.package_name }}.settings import METRICS_PORT, SettingsError, load_settings
+from {{ cookiecutter.package_name }}.core import metrics
+from {{ cookiecutter.package_name }}.core.logs import log_config
+from {{ cookiecutter.package_name }}.core.settings import METRICS_PORT, SettingsError, load_settings
 
 try:
     settings = load_settings()

@@ -114,7 +114,7 @@ def try_an_operation(browser: Browser, address: str, look: str) -> dict[str, Any
     """
     page, troubles = new_page(browser, address, look)
     open_page(page, address, "/docs")
-    operation = "#operations-greetings-greetings_greet"
+    operation = "#operations-Greetings-get_greetings_greet"
     language = f"{operation} tr[data-param-name=language] input"
     answer = f"{operation} .live-responses-table .response:has-text('%s') .microlight"
     tab_to(page, f"{operation} .opblock-summary-control")

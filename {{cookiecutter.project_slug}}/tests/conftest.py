@@ -32,9 +32,9 @@ from sqlalchemy.exc import OperationalError
 
 from {{ cookiecutter.package_name }} import create_app
 {%- if cookiecutter.database != "none" %}
-from {{ cookiecutter.package_name }}.database import bring_up_to_date, engine
+from {{ cookiecutter.package_name }}.core.database import bring_up_to_date, engine
 {%- endif %}
-from {{ cookiecutter.package_name }}.settings import Settings
+from {{ cookiecutter.package_name }}.core.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -78,29 +78,32 @@ def settings(
 
 
 @pytest.fixture
-{%- if cookiecutter.database == "none" %}
 def app(settings: Settings) -> Flask:
     return create_app(settings)
-{%- elif cookiecutter.database in ("sqlite", "postgresql") %}
-def app(settings: Settings) -> Iterator[Flask]:
-    application = create_app(settings)
-    yield application
-    with application.app_context():
-        engine().dispose()
-{%- endif %}
 
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def servers(
+{%- if cookiecutter.database != "none" %}database: None{% if cookiecutter.background_jobs == "celery" %}, {% endif %}{% endif %}
+{%- if cookiecutter.background_jobs == "celery" %}redis_server: str{% endif -%}
+) -> None:
+    """Have all that readiness asks for."""
 {%- if cookiecutter.database != "none" %}
 
 
 @pytest.fixture
-def database(app: Flask) -> None:
+def database(app: Flask) -> Iterator[None]:
     """Give the database its tables."""
     with app.app_context():
         bring_up_to_date()
+    yield
+    with app.app_context():
+        engine().dispose()
 {%- endif %}
 {%- if cookiecutter.database == "postgresql" %}
 

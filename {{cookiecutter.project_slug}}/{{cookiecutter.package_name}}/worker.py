@@ -5,8 +5,9 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_process_shutdown
 
-from {{ cookiecutter.package_name }} import create_app, tracing
-from {{ cookiecutter.package_name }}.settings import SettingsError
+from {{ cookiecutter.package_name }} import create_app
+from {{ cookiecutter.package_name }}.core import tracing
+from {{ cookiecutter.package_name }}.core.settings import SettingsError
 
 
 @setup_logging.connect

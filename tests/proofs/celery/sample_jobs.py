@@ -8,8 +8,8 @@ from unittest.mock import patch
 import redis
 from celery import Task, shared_task
 
-from orders import jobs
-from orders.logs import request_id
+from orders.core import jobs
+from orders.core.logs import request_id
 
 jobs.LONGEST_PAUSE = 1  # the tests are in a hurry
 

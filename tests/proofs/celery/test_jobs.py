@@ -15,10 +15,10 @@ from flask import Flask
 from pydantic import SecretStr
 from redis import Redis
 
-from orders import jobs
 from orders.about import SLUG
-from orders.logs import request_id
-from orders.settings import Settings
+from orders.core import jobs
+from orders.core.logs import request_id
+from orders.core.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("redis_server")
 

@@ -1,0 +1,40 @@
+import pytest
+from celery import shared_task
+from flask import Flask
+from flask.testing import FlaskClient
+
+from {{ cookiecutter.package_name }}.about import SLUG
+from {{ cookiecutter.package_name }}.core.jobs import store
+
+
+@shared_task
+def probe(secret: str) -> None:
+    """Do nothing."""
+
+
+@pytest.fixture
+def app(app: Flask) -> Flask:
+    """An application that orders a job."""
+
+    @app.post("/order")
+    def order() -> str:
+        probe.delay("hunter2")
+        return "ordered"
+
+    return app
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_an_order_is_one_job_that_knows_its_request(app: Flask, client: FlaskClient) -> None:
+    client.post("/order", headers={"X-Request-ID": "abc-1"})
+    with app.app_context():
+        (job,) = store().lrange(f"{SLUG}:celery", 0, -1)
+    assert '"request_id": "abc-1"' in job
+    assert '"argsrepr": "(...)"' in job
+
+
+def test_without_redis_nothing_is_ordered_and_nothing_is_ready(client: FlaskClient) -> None:
+    assert client.post("/order").status_code == 503
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "redis" in response.text

@@ -1,0 +1,24 @@
+"""The API of the service, as clients see it."""
+
+import json
+from pathlib import Path
+
+from apiflask import APIBlueprint, APIFlask
+
+from {{ cookiecutter.package_name }} import create_app
+from {{ cookiecutter.package_name }}.core.api import description
+from {{ cookiecutter.package_name }}.core.settings import Settings
+
+OPENAPI = Path(__file__).parent.parent / "openapi.json"
+
+
+def test_the_committed_description_is_current(settings: Settings) -> None:
+    text = OPENAPI.read_text(encoding="utf-8")
+    assert json.loads(text) == description(create_app(settings)), "run `make openapi`, and commit it"
+
+
+def test_every_operation_says_what_it_returns(settings: Settings) -> None:
+    app: APIFlask = create_app(settings)
+    for rule in app.url_map.iter_rules():
+        if isinstance(app.blueprints.get(rule.endpoint.rpartition(".")[0]), APIBlueprint):
+            assert hasattr(app.view_functions[rule.endpoint], "_spec"), f"{rule.endpoint}: add @blueprint.output(...)"
