@@ -30,15 +30,15 @@ CASES = [
     {name: case.get(name) or values[number % len(values)] for name, values in CHOICES.items()} | {"text": case["text"]}
     for number, case in enumerate(pairwise(FACTORS))
 ]
-JOBS = {
-    case["python_version"]: case
-    for case in CASES
-    if case["background_jobs"] == "celery" and interpreter(case["python_version"])
-}
+HERE = [case for case in CASES if interpreter(case["python_version"])]
+NEWEST = sorted(HERE, key=lambda case: int(case["python_version"].split(".")[1]))
 PROOFS = ROOT / "tests" / "proofs"
-"""Tests that prove the template, and take too long for a service: by the answer that they are for. They are put into one
-with the newest Python of this machine, and pass its checks there."""
-PROVED = JOBS[max(JOBS)]
+PROVED = {
+    "celery": [case for case in NEWEST if case["background_jobs"] == "celery"][-1:],
+    "database": [next(case for case in NEWEST if case["database"] == kind) for kind in ("sqlite", "postgresql")],
+}
+"""Tests that prove the template, and take too long for a service: they are put into these, and pass their checks there.
+The case of Celery has the newest Python of this machine."""
 
 
 def mark(case: Case) -> list[pytest.MarkDecorator]:
@@ -61,25 +61,27 @@ def baked(bake: Bake, case: Case) -> Project:
     return bake(**{name: case[name] for name in CHOICES}, project_slug="orders", package_name="orders", **text)
 
 
+def installed(project: Project, shared: Path, case: Case) -> Path:
+    """Return a virtual environment with what the locks of a case list."""
+    uv = [sys.executable, "-m", "uv"]
+
+    def install(venv: Path) -> None:
+        project.run(*uv, "venv", "--quiet", "--python", interpreter(case["python_version"]) or "", venv)
+        locks = ("requirements/prod.txt", "requirements/dev.txt")
+        project.run(*uv, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
+
+    return once(shared / "-".join(["service", *(case[name] for name in CODE)]), install)
+
+
 @pytest.mark.parametrize("case", [pytest.param(case, id="-".join(case.values()), marks=mark(case)) for case in CASES])
 def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -> None:
     python = case["python_version"]
     project = baked(bake, case)
-    uv = [sys.executable, "-m", "uv"]
-
-    if found := interpreter(python):
-
-        def install(venv: Path) -> None:
-            project.run(*uv, "venv", "--quiet", "--python", found, venv)
-            locks = ("requirements/prod.txt", "requirements/dev.txt")
-            project.run(*uv, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
-
-        venv = once(
-            shared / "-".join(["service", python, case["database"], case["background_jobs"], case["error_tracking"]]),
-            install,
-        )
-        if case == PROVED:
-            shutil.copytree(PROOFS / "celery", project.path / "tests", dirs_exist_ok=True)
+    if interpreter(python):
+        venv = installed(project, shared, case)
+        for proof, proved in PROVED.items():
+            if case in proved:
+                shutil.copytree(PROOFS / proof, project.path / "tests", dirs_exist_ok=True)
         cache = str(shared / f"mypy-{python}")
         run = venv / "bin" / "python"
         for tool, *arguments in CHECKS:

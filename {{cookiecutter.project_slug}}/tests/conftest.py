@@ -25,14 +25,17 @@ from flask.testing import FlaskClient
 {%- if cookiecutter.background_jobs == "celery" %}
 from redis import Redis, RedisError
 {%- endif %}
-{%- if cookiecutter.database == "postgresql" %}
-from sqlalchemy import URL, NullPool, create_engine, make_url, text
+{%- if cookiecutter.database == "sqlite" %}
+from sqlalchemy import Engine
+{%- elif cookiecutter.database == "postgresql" %}
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 {%- endif %}
 
 from {{ cookiecutter.package_name }} import create_app
 {%- if cookiecutter.database != "none" %}
-from {{ cookiecutter.package_name }}.core.database import bring_up_to_date, engine
+from {{ cookiecutter.package_name }}.core import {{ cookiecutter.database }}
+from {{ cookiecutter.package_name }}.core.database import bring_up_to_date
 {%- endif %}
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
@@ -97,19 +100,31 @@ def servers(
 
 
 @pytest.fixture
-def database(app: Flask) -> Iterator[None]:
+def database(app: Flask) -> None:
     """Give the database its tables."""
     with app.app_context():
         bring_up_to_date()
+
+
+@pytest.fixture(autouse=True)
+def closed_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the connections of every application that a test makes."""
+    connect, pools = {{ cookiecutter.database }}.connect, []
+
+    def remember(url: str, threads: int) -> Engine:
+        pools.append(connect(url, threads))
+        return pools[-1]
+
+    monkeypatch.setattr({{ cookiecutter.database }}, "connect", remember)
     yield
-    with app.app_context():
-        engine().dispose()
+    for pool in pools:
+        pool.dispose()
 {%- endif %}
 {%- if cookiecutter.database == "postgresql" %}
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[URL]:
+def postgresql_server() -> Iterator[URL]:
     """A PostgreSQL server: the one of TEST_DATABASE_URL, else one in a container."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield make_url(given).set(drivername="postgresql+psycopg")
@@ -127,13 +142,13 @@ def postgresql() -> Iterator[URL]:
 
 
 @pytest.fixture
-def empty_database(postgresql: URL) -> Iterator[str]:
+def empty_database(postgresql_server: URL) -> Iterator[str]:
     """The URL of a database without tables, for one test."""
     name = f"test_{uuid4().hex}"
-    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    admin = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-        yield postgresql.set(database=name).render_as_string(hide_password=False)
+        yield postgresql_server.set(database=name).render_as_string(hide_password=False)
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 {%- endif %}

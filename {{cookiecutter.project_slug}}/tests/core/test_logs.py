@@ -26,11 +26,7 @@ def test_an_unfit_request_id_is_replaced(client: FlaskClient, given: str) -> Non
 
 @pytest.mark.usefixtures("servers")
 def test_probes_do_not_fill_the_log(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    app = core.make_app(settings)
-    client = app.test_client()
+    client = core.make_app(settings).test_client()
     client.get("/livez")
     client.get("/readyz")
     assert capfd.readouterr().err == ""
-{%- if cookiecutter.database != "none" %}
-    app.extensions["database"].dispose()
-{%- endif %}
