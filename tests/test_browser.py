@@ -78,6 +78,12 @@ def test_the_landing_page_keeps_nobody_out(report: Report) -> None:
         assert seen["unsure"] == {}, look
 
 
+def test_a_browser_is_shown_an_error_as_a_page_that_keeps_nobody_out(report: Report) -> None:
+    for look, seen in report["error"].items():
+        assert seen["title"] == f"Not Found: {NAME}"
+        assert (seen["broken"], seen["unsure"], seen["overflow"]) == ({}, {}, 0), look
+
+
 def test_the_docs_keep_nobody_out_but_for_what_swagger_ui_draws(report: Report) -> None:
     for page in ("docs", "operation"):
         for look, seen in report[page].items():
@@ -86,7 +92,7 @@ def test_the_docs_keep_nobody_out_but_for_what_swagger_ui_draws(report: Report) 
 
 def test_the_keyboard_reaches_every_link_of_the_landing_page_and_shows_where_it_is(report: Report) -> None:
     for look, links in report["links"].items():
-        assert len(links["all"]) == 4
+        assert len(links["all"]) == 3
         assert links["reached"] == links["all"], look
         assert links["unmarked"] == [], look
         assert links["entered"] == links["all"][0] == "/docs"

@@ -28,6 +28,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         report = {
             "landing": {look: visit(browser, address, "/", look) for look in LOOKS},
+            "error": {look: visit(browser, address, "/not-there", look) for look in LOOKS},
             "docs": {look: visit(browser, address, "/docs", look) for look in LOOKS},
             "links": {look: tab_through_links(browser, address, look) for look in LOOKS},
             "operation": {look: try_an_operation(browser, address, look) for look in ("light", "dark")},
