@@ -6,66 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bake
-from tests.support import CHOICES, Project, interpreter
+from tests.support import CHOICES, ROOT, Project, contents, interpreter
+from tests.test_recipes import blocks
 from tests.test_service import CHECKS, installed
 
 PYTHON = max(
     (version for version in CHOICES["python_version"] if interpreter(version)), key=lambda version: int(version[2:])
 )
 WITHOUT_SETUP = ("make", "--old-file", ".venv/installed")
-THING = '''"""Things."""
-
-from apiflask import APIBlueprint
-from flask import url_for
-from pydantic import BaseModel
-from sqlalchemy.orm import Mapped, mapped_column
-
-from orders.core.api import Input, Location
-from orders.core.database import Model, session
-
-things = APIBlueprint("things", __name__, url_prefix="/api/things")
-
-
-class ThingRow(Model):
-    """A thing, as the database keeps it."""
-
-    __tablename__ = "things"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-
-
-class NewThing(Input):
-    """A thing that is to be kept."""
-
-    name: str
-
-
-class Thing(BaseModel):
-    """A thing that is kept."""
-
-    id: int
-    name: str
-
-
-@things.post("")
-@things.input(NewThing)
-@things.output(Thing, status_code=201, headers=Location)
-def add_thing(json_data: NewThing) -> tuple[ThingRow, int, dict[str, str]]:
-    """Keep a thing."""
-    thing = ThingRow(name=json_data.name)
-    session().add(thing)
-    session().commit()
-    return thing, 201, {"Location": url_for("things.add_thing")}
-'''
-THING_TEST = """import pytest
-from flask.testing import FlaskClient
-
-
-@pytest.mark.usefixtures("database")
-def test_a_thing_is_kept(client: FlaskClient) -> None:
-    assert client.post("/api/things", json={"name": "one"}).json == {"id": 1, "name": "one"}
-"""
+WALK = ROOT / "docs" / "first-resource.md"
 
 
 def passes_its_checks(project: Project, shared: Path) -> None:
@@ -98,9 +47,26 @@ def test_a_service_without_its_sample_is_whole(bake: Bake, shared: Path, databas
     ]
     passes_its_checks(project, shared)
 
-    if database == "sqlite":  # a table needs no server here
-        (project.path / "orders" / "resources" / "things.py").write_text(THING, encoding="utf-8")
-        (project.path / "tests" / "resources" / "test_things.py").write_text(THING_TEST, encoding="utf-8")
-        project.run(*WITHOUT_SETUP, "migration", "NAME=things", "openapi")
-        passes_its_checks(project, shared)
-        assert "/api/things" in project.read("openapi.json")
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_the_walk_to_the_first_resource(bake: Bake, shared: Path) -> None:
+    case = {"python_version": PYTHON, "database": "sqlite", "background_jobs": "celery", "error_tracking": "none"}
+    project = bake(**case, project_slug="orders", package_name="orders")
+    (project.path / ".venv").symlink_to(installed(project, shared, case))
+    project.run(*WITHOUT_SETUP, "forget-sample")
+    before = contents(project.path / "orders") | contents(project.path / "tests")
+    resource, tests = blocks(WALK.read_text(encoding="utf-8"), "python")
+    for name, text in {
+        "orders/auth.py": blocks(project.read("README.md"), "python")[0],
+        "orders/resources/things.py": resource,
+        "tests/resources/test_things.py": tests,
+    }.items():
+        (project.path / name).write_text(text, encoding="utf-8")
+    project.run(*WITHOUT_SETUP, "migration", "NAME=things", "openapi")
+    passes_its_checks(project, shared)
+    after = contents(project.path / "orders") | contents(project.path / "tests")
+    assert {name: text for name, text in after.items() if name in before and name.endswith(".py")} == {
+        name: text for name, text in before.items() if name.endswith(".py")
+    }
+    assert "/api/things/{thing_id}" in project.read("openapi.json")
