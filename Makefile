@@ -38,7 +38,7 @@ lint: .venv/installed ## check style, formatting and types of the template's own
 
 .PHONY: locks
 locks: .venv/installed ## renew the locks that the template ships, and its own
-	$(BIN)/python scripts/renew_locks.py
+	$(BIN)/python -m scripts.renew_locks
 
 .PHONY: screenshots
 screenshots: .venv/installed ## renew the pictures of the README, in the browser of the tests; needs Docker
@@ -52,4 +52,4 @@ options: .venv/installed ## measure what each option costs, and write it into RE
 bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen
 	$(BIN)/python -m benchmarks $(ARGS)
 
-CODE := benchmarks hooks local_extensions scripts templates tests
+CODE := benchmarks hooks layercake scripts templates tests

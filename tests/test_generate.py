@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local_extensions.files import FILES, PACKAGE
+from layercake.files import FILES, PACKAGE
 from tests.support import (
     ANSWERS,
     CHOICES,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_extensions.files import FILES, PACKAGE
+from layercake.files import FILES, PACKAGE
 from tests.conftest import Bake
 from tests.support import CHOICES, Project
 

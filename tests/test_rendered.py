@@ -17,7 +17,7 @@ import yaml
 from cookiecutter.main import cookiecutter
 from markdown_it import MarkdownIt
 
-from local_extensions.answers import MAX_NAME, find_problems
+from layercake.answers import MAX_NAME, find_problems
 from tests.conftest import Bake
 from tests.locking import module
 from tests.support import ANSWERS, CHOICES, NASTY, ROOT, SCAFFOLD, Project, contents, once, pairs, pairwise, tool

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from cookiecutter.environment import StrictEnvironment
 
-from local_extensions.files import FILES
+from layercake.files import FILES
 from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD, Person, Template, tool
 
 SETTINGS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def test_a_choice_that_the_template_has_nothing_for_is_refused(template: Templat
     result = person.run(tool("cookiecutter"), str(template.path), "--no-input", *answers)
     assert result.returncode == 1
     for question in CHOICES:
-        assert f"  {question}: the template has nothing for 'mysql'; see local_extensions/files.py." in result.stdout
+        assert f"  {question}: the template has nothing for 'mysql'; see layercake/files.py." in result.stdout
     assert not list(person.work.iterdir())
 
 

@@ -1,0 +1,12 @@
+"""The template's own code: what cookiecutter runs while it asks and renders, and the command `layercake`.
+
+| module | job |
+|---|---|
+| `extension` | what cookiecutter imports by name; hands over to the template that is being rendered |
+| `rendering` | what is code and what is text, and the filters |
+| `answers` | the rules for answers |
+| `files` | which files an option brings |
+| `quoting` | free text in files, intact |
+| `locks` | reads and cuts the shipped locks |
+| `loading` | imports modules as they are in a folder now |
+"""
