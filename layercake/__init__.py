@@ -8,5 +8,6 @@
 | `files` | which files an option brings |
 | `quoting` | free text in files, intact |
 | `locks` | reads and cuts the shipped locks |
+| `record` | where a project came from |
 | `loading` | imports modules as they are in a folder now |
 """

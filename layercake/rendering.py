@@ -8,12 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment
 from jinja2.ext import Extension
 
-from layercake import answers, files, locks, quoting
+from layercake import answers, files, locks, quoting, record
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
@@ -26,6 +27,7 @@ class Rendering(Extension):
         super().__init__(environment)
         for module in (answers, files, locks, quoting):
             environment.filters.update(module.FILTERS)
+        environment.filters["record"] = partial(record.record, here=Path.cwd())  # cookiecutter goes elsewhere later
         self.read_string = reader()
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
@@ -58,6 +60,8 @@ def read_path(source: str) -> str:
     """
     if source == PROJECT_FOLDER:
         return "{% if cookiecutter | checked %}" + source + "{% endif %}"
+    if source == record.FILE:  # cruft writes its own
+        return "{% if '_repo_dir' in cookiecutter %}" + source + "{% endif %}"
     place, here, path = source.rpartition(f"{os.sep}.{os.sep}")
     return text(place + here) + path if here else files.name_of(source)
 

@@ -30,11 +30,13 @@ MAKES_WAY = re.compile(
 
 
 def lines(project: Project) -> dict[str, list[str]]:
-    """Return the lines of every file but the locks."""
+    """Return the lines of every file but the locks, and but the record of all answers."""
     return {
         str(path): project.read(str(path)).splitlines()
         for path in project.files()
-        if not path.match("requirements/*.txt") and not path.match("requirements/layers/*")
+        if path.name != ".cruft.json"
+        and not path.match("requirements/*.txt")
+        and not path.match("requirements/layers/*")
     }
 
 
