@@ -9,5 +9,8 @@
 | `quoting` | free text in files, intact |
 | `locks` | reads and cuts the shipped locks |
 | `record` | where a project came from |
+| `__main__` | the command `layercake` |
+| `cache_check` | its `cache-check`: proves that a build reinstalls only what changed |
+| `builds` | builds images for it, and reads what each build did |
 | `loading` | imports modules as they are in a folder now |
 """

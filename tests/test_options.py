@@ -19,7 +19,7 @@ WORDS = {
     ("dependency_manager", "pip-tools"): r"pipenv|pipfile|poetry|uv\.lock",
 }
 # These know of every dependency manager: the image does not depend on it, and a project may switch.
-KNOW_ALL = {"Dockerfile", "tools/audit.py", "tools/builds.py", "tools/indexes.py", "tools/lock.py"}
+KNOW_ALL = {"Dockerfile", "tools/audit.py", "tools/indexes.py", "tools/lock.py"}
 
 # The lines that make way for another one when an option is added. All else stays as it is.
 MAKES_WAY = re.compile(

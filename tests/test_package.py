@@ -1,11 +1,13 @@
 """The template's package: what renders is the template's own, whatever is installed, and wherever people stand."""
 
 import shutil
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.support import HERE, ROOT, Person, Template, contents, tool
+from tests.support import HERE, ROOT, Person, Project, Template, contents, git, tool
 
 
 @pytest.fixture
@@ -41,3 +43,22 @@ def test_a_template_may_be_named_by_a_relative_path(
     result = person.run("sh", "-c", 'cd "$0" && exec "$@"', template.path / here, *command, PYTHONPATH=str(installed))
     assert result.returncode == 0, result.stdout
     assert (person.work / "flask-service" / "Dockerfile").is_file()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_alone_and_building_it_leaves_nothing(template: Template, tmp_path: Path) -> None:
+    build = (tool("uv"), "build", "--wheel", "--python", sys.executable, "--out-dir", tmp_path / "out")
+    Project(template.path).run(*build)
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == {f"layercake/{path.name}" for path in (ROOT / "layercake").glob("*.py")}
+    assert git(template.path, "status", "--porcelain") == ""
+
+
+def test_a_command_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "layercake")
+    refused = Project(tmp_path).run(*command, "cook", check=False, PYTHONPATH=str(ROOT))
+    helped = Project(tmp_path).run(*command, "--help", PYTHONPATH=str(ROOT))
+    assert (refused.returncode, refused.stdout) == (2, helped.stdout)
+    assert helped.stdout == "layercake cache-check [--help]\n"
