@@ -46,7 +46,7 @@ screenshots: .venv/installed ## renew the pictures of the README, in the browser
 
 .PHONY: options
 options: .venv/installed ## measure what each option costs, and write it into README.md; needs Docker
-	$(BIN)/python scripts/measure_options.py
+	$(BIN)/python -m scripts.measure_options
 
 .PHONY: bench
 bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen

@@ -7,17 +7,12 @@ from pathlib import Path
 import pytest
 
 from layercake.files import FILES, PACKAGE
+from layercake.options import OPTIONS
 from tests.conftest import Bake
 from tests.support import CHOICES, Project
 
 # With an answer that leaves an option out, nothing speaks of it.
-WORDS = {
-    ("ci", "none"): r"github|gitlab|pipeline|(?:merge|pull) request",
-    ("database", "none"): r"alembic|database|migrat|postgres|psycopg|sqlalchemy|sqlite|\bnotes?\b",
-    ("background_jobs", "none"): r"broker|celery|jobs\.py|kombu|postcard|\bredis\b",
-    ("error_tracking", "none"): r"sentry",
-    ("dependency_manager", "pip-tools"): r"pipenv|pipfile|poetry|uv\.lock",
-}
+WORDS = {(question, option.plain): option.words for question, option in OPTIONS.items()}
 # These know of every dependency manager: the image does not depend on it, and a project may switch.
 KNOW_ALL = {"Dockerfile", "tools/audit.py", "tools/indexes.py", "tools/lock.py"}
 

@@ -18,6 +18,7 @@ from cookiecutter.main import cookiecutter
 from markdown_it import MarkdownIt
 
 from layercake.answers import MAX_NAME, find_problems
+from layercake.options import OPTIONS
 from tests.conftest import Bake
 from tests.locking import module
 from tests.support import ANSWERS, CHOICES, NASTY, ROOT, SCAFFOLD, Project, contents, once, pairs, pairwise, tool
@@ -27,8 +28,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "plain": {"package_name": "o"},
     "nasty": {**NASTY, "project_slug": "a" * 40, "package_name": "a" * 40},
 }
-OPTIONS = ("dependency_manager", "ci", "database", "background_jobs", "error_tracking")  # they share files
-CASES = pairwise({**CHOICES, "text": TEXTS}, whole=OPTIONS)
+CASES = pairwise({**CHOICES, "text": TEXTS}, whole=OPTIONS)  # they share files
 MATRIX = {"-".join(case.values()): {name: case[name] for name in CHOICES} | TEXTS[case["text"]] for case in CASES}
 EXPRESSION_OF_GITHUB = re.compile(r"\$\{\{ [^{}]+ \}\}")
 TEMPLATES_OF_THE_SERVICE = re.compile(r"/templates/.*\.html$")  # Flask's own Jinja
@@ -284,12 +284,10 @@ def test_a_linter_of_its_own_finds_nothing(matrix: dict[str, Project], command: 
 
 @pytest.mark.skipif(not shutil.which("docker"), reason="no docker command to read compose.yaml with")
 def test_compose_accepts_its_file(matrix: dict[str, Project]) -> None:
-    services = {"none": {"web"}, "sqlite": {"web", "migrate"}, "postgresql": {"web", "migrate", "database"}}
-    more = {"none": set(), "celery": {"worker", "redis"}}
     different = {
         project.read("compose.yaml"): (case, project) for case, project in zip(CASES, matrix.values(), strict=True)
     }
     for case, project in different.values():
         result = project.run("docker", "compose", "config", "--format", "json")
-        wanted = services[case["database"]] | more[case["background_jobs"]]
+        wanted = {"web"}.union(*(option.services.get(case[question], ()) for question, option in OPTIONS.items()))
         assert json.loads(result.stdout)["services"].keys() == wanted
