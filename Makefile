@@ -38,7 +38,7 @@ lint: .venv/installed ## check style, formatting and types of the template's own
 
 .PHONY: locks
 locks: .venv/installed ## renew the locks that the template ships, and its own
-	$(BIN)/python scripts/renew_locks.py
+	$(BIN)/python -m scripts.renew_locks
 
 .PHONY: screenshots
 screenshots: .venv/installed ## renew the pictures of the README, in the browser of the tests; needs Docker
@@ -46,14 +46,14 @@ screenshots: .venv/installed ## renew the pictures of the README, in the browser
 
 .PHONY: openapi
 openapi: .venv/installed ## write the description of the sample API, which projects get parts of
-	$(BIN)/python scripts/describe_api.py
+	$(BIN)/python -m scripts.describe_api
 
 .PHONY: options
 options: .venv/installed ## measure what each option costs, and write it into README.md; needs Docker
-	$(BIN)/python scripts/measure_options.py
+	$(BIN)/python -m scripts.measure_options
 
 .PHONY: bench
 bench: .venv/installed ## measure what each kind of change costs; ARGS=--help lists what can be chosen
 	$(BIN)/python -m benchmarks $(ARGS)
 
-CODE := benchmarks hooks local_extensions scripts templates tests
+CODE := benchmarks hooks layercake scripts templates tests

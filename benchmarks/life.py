@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.life_locks import PYTHON, Lock, Wheel
 from benchmarks.measure import Line
-from local_extensions.locks import common, project_tool
+from layercake.locks import common, project_tool
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "benchmarks" / "life"
 MB = 1_000_000

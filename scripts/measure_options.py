@@ -15,18 +15,12 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
+from layercake.options import OPTIONS
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 ROUNDS = 7
 MB = 1_000_000
-
-WHAT = {
-    "dependency_manager": "what you edit, and the native lock; [they can be exchanged](docs/managers.md)",
-    "ci": "a pipeline: lint, types, tests, locks, image",
-    "database": "SQLAlchemy, migrations with Alembic, a sample resource",
-    "background_jobs": "workers, retries, a sample job; Redis",
-    "error_tracking": "errors that nobody expected go to Sentry",
-}
 
 ASK = """
 import sys, time
@@ -49,7 +43,7 @@ def main() -> int:
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     base_packages, base_bytes, ratios = measure({}, traces=True)
     costs = {}
-    for question in WHAT:
+    for question in OPTIONS:
         for answer in questions[question][1:]:  # the first is in every service
             packages, size, _ = measure({question: answer})
             costs[question, answer] = (packages - base_packages, round((size - base_bytes) / MB, 1))
@@ -106,13 +100,13 @@ def table(
     """Return the table as Markdown: a line for each answer that costs something, or one for all of a question."""
     text = "| option | what you get | packages | MB installed |\n|---|---|---|---|\n"
     text += f"| every service | what is listed below the table | {packages} | {size / MB:.1f} |\n"
-    for question, what in WHAT.items():
+    for question, option in OPTIONS.items():
         dear = [answer for asked, answer in costs if asked == question and costs[asked, answer] != (0, 0.0)]
         for answer in dear:
             more, bytes_more = costs[question, answer]
-            text += f"| `{question}`: {answer} | {what} | +{more} | +{bytes_more} |\n"
+            text += f"| `{question}`: {answer} | {option.what} | +{more} | +{bytes_more} |\n"
         if not dear:
-            text += f"| `{question}`: {', '.join(questions[question])} | {what} | 0 | 0 |\n"
+            text += f"| `{question}`: {', '.join(questions[question])} | {option.what} | 0 | 0 |\n"
     return text
 
 

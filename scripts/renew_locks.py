@@ -11,12 +11,13 @@ a Python that is not on this machine. Everything is resolved before the first fi
 import itertools
 import json
 import re
-import runpy
 import subprocess
 import sys
 import tempfile
 import tomllib
 from pathlib import Path
+
+from layercake import locks
 
 ROOT = Path(__file__).resolve().parent.parent
 SCAFFOLD = ROOT / "{{cookiecutter.project_slug}}"
@@ -25,7 +26,6 @@ RESOLVE = ("pip", "compile", "--quiet", "--no-config", "--no-header", "--generat
 
 
 def main() -> int:
-    tools = runpy.run_path(str(ROOT / "local_extensions" / "locks.py"))
     asked = {"": what_any_answer_asks_for("prod.in", "dev.in"), "tools-": what_any_answer_asks_for("tools.in")}
     pythons: list[str] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["python_version"]
 
@@ -37,11 +37,11 @@ def main() -> int:
             requirements = Path(scratch, "all.in")
             requirements.write_text(text, encoding="utf-8")
             lock = uv(*RESOLVE, "--python-version", python, "--python-platform", "linux", str(requirements))
-            shipped = tools["parse"](lock)
-            missing = tools["names_in"](text) - shipped.pins.keys()
+            shipped = locks.parse(lock)
+            missing = locks.names_in(text) - shipped.pins.keys()
             if missing:
                 sys.exit(f"renew_locks: uv left out {', '.join(sorted(missing))} for Python {python}")
-            texts[LOCKS / name] = tools["render"](shipped, shipped.pins, roots=set(), source="")
+            texts[LOCKS / name] = locks.render(shipped, shipped.pins, roots=set(), source="")
         print("asking for sizes ...", flush=True)
         texts[LOCKS / "sizes.json"] = json.dumps(sizes(texts, pythons, scratch), indent=2, sort_keys=True) + "\n"
         print("reading the module names ...", flush=True)

@@ -113,6 +113,13 @@ class Template(NamedTuple):
         """What stands for gh:organisation/template."""
         return f"git+file://{self.path}"
 
+    def made(self, project: Project) -> None:
+        """Let a project record that it was made from the last commit here."""
+        record = project.path / ".cruft.json"
+        recorded = json.loads(record.read_text(encoding="utf-8"))
+        recorded |= {"template": str(self.path), "commit": git(self.path, "rev-parse", "HEAD").strip()}
+        record.write_text(json.dumps(recorded), encoding="utf-8")
+
     def commit(self, message: str) -> None:
         """Commit everything that is there."""
         git(self.path, "add", "--all")

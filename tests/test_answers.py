@@ -16,7 +16,8 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from local_extensions.answers import QUESTIONS, assign_python, find_problems, quote, quote_markdown, quote_python
+from layercake.answers import QUESTIONS, find_problems
+from layercake.quoting import assign_python, quote, quote_markdown, quote_python
 from tests.support import CHOICES, NASTY, ROOT, SCAFFOLD, Person, tool
 
 # What is wrong with an answer: the answer, and what the line about it says.
@@ -33,6 +34,8 @@ WRONG = {
         "a\u3000": "white space",
         "x" * 201: "201 characters",
         "{{ x }}": "{{",
+        "{{cookiecutter.project_slug}}": "{{",  # what stands in the template is code there, not in an answer
+        "{{cookiecutter.package_name}}/about.py": "{{",
         "{% x": "{{",
         "{{ 1 / 0 }}": "{{",
         "{#": "{{",

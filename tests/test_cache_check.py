@@ -1,8 +1,8 @@
-"""make cache-check: what it reads, what it concludes, and that it passes and fails on real builds as it should."""
+"""layercake cache-check: what it reads, what it concludes, and that it passes and fails on real builds as it should."""
 
-import importlib
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -10,12 +10,15 @@ import sys
 import tarfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from layercake import builds, cache_check
 from tests.conftest import Bake
-from tests.support import HERE, Project
+from tests.locking import module
+from tests.support import HERE, ROOT, Person, Project, Template, Terminal, tool
+
+COMMAND = (sys.executable, "-m", "layercake", "cache-check")
 
 UV_LOG = """\
 #1 [internal] load build definition from Dockerfile
@@ -56,46 +59,26 @@ PIP_LOG = """\
 """
 
 
-@pytest.fixture
-def checker(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, from a rendered project."""
-    project = bake()
-    monkeypatch.syspath_prepend(project.path / "tools")
-    for name in ("cache_check", "builds", "lock"):  # another test may have loaded those of another project
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    module = importlib.import_module("cache_check")
-    assert Path(str(module.__file__)).is_relative_to(project.path)
-    return module
-
-
-@pytest.fixture
-def reader(checker: ModuleType) -> ModuleType:
-    """The module beside it, which builds and reads."""
-    return importlib.import_module("builds")
-
-
 # Reading
 
 
-def test_the_log_tells_which_steps_ran_and_what_uv_did(reader: ModuleType) -> None:
-    install, copy = reader.ran(UV_LOG)
+def test_the_log_tells_which_steps_ran_and_what_uv_did() -> None:
+    install, copy = builds.ran(UV_LOG)
     assert [step.label for step in (install, copy)] == ["baseline 1/1", "production 1/2"], "the other was cached"
     assert install.installed == {"flask", "pydantic-core"}
     assert install.downloads == 2
-    assert reader.Build("event", 1.0, [copy, install], "tag", None).named_installers == [install]
+    assert builds.Build("event", 1.0, [copy, install], "tag", None).named_installers == [install]
     assert (copy.installed, copy.downloads) == (set(), 0)
 
 
-def test_the_log_tells_what_pip_did(reader: ModuleType) -> None:
-    (install,) = reader.ran(PIP_LOG)
+def test_the_log_tells_what_pip_did() -> None:
+    (install,) = builds.ran(PIP_LOG)
     assert install.installed == {"build", "click", "pip-tools"}
     assert install.downloads == 2
 
 
 @pytest.mark.parametrize("compression", ["", "gz"])
-def test_what_is_new_is_read_from_the_layers_that_were_made(
-    reader: ModuleType, tmp_path: Path, compression: str
-) -> None:
+def test_what_is_new_is_read_from_the_layers_that_were_made(tmp_path: Path, compression: str) -> None:
     site = "opt/venv/lib/python3.13/site-packages"
     contents = {
         "old": [f"{site}/click-8.5.1.dist-info/METADATA"],
@@ -127,11 +110,11 @@ def test_what_is_new_is_read_from_the_layers_that_were_made(
             info.size = len(data)
             image.addfile(info, io.BytesIO(data))
 
-    layers = [reader.Layer(*layer) for layer in (("old", "1"), ("again", "2"), ("copied", ""))]
-    before = reader.Build("first build", 1.0, [], "first", None, layers)
-    build = reader.Build("event", 1.0, [], "tag", before)
+    layers = [builds.Layer(*layer) for layer in (("old", "1"), ("again", "2"), ("copied", ""))]
+    before = builds.Build("first build", 1.0, [], "first", None, layers)
+    build = builds.Build("event", 1.0, [], "tag", before)
     with tarfile.open(tmp_path / "image.tar") as image:
-        reader.read_image(image, build)
+        builds.read_image(image, build)
     assert [layer.digest for layer in build.layers] == [*contents]
     assert build.packages == {"blinker", "pydantic-core"}, (
         "one was made again, the other is new; what was copied is the same"
@@ -144,11 +127,11 @@ def test_what_is_new_is_read_from_the_layers_that_were_made(
     ("count", "told"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_951, "1.0 MB"), (2.5e9, "2.5 GB")],
 )
-def test_sizes_are_told_in_the_unit_that_fits(checker: ModuleType, count: int, told: str) -> None:
-    assert checker.size(count) == told
+def test_sizes_are_told_in_the_unit_that_fits(count: int, told: str) -> None:
+    assert cache_check.size(count) == told
 
 
-def test_another_base_is_a_layer_on_each_image_that_comes_from_elsewhere(checker: ModuleType) -> None:
+def test_another_base_is_a_layer_on_each_image_that_comes_from_elsewhere() -> None:
     dockerfile = """\
 FROM --platform=linux/amd64 python:3.13-slim AS python
 FROM python AS base
@@ -157,22 +140,22 @@ FROM lock
 FROM ${OTHER}
 RUN true
 """
-    changed = re.sub("[0-9a-f]{16}", "token", checker.on_another_base(dockerfile))
+    changed = re.sub("[0-9a-f]{16}", "token", cache_check.on_another_base(dockerfile))
     layer = "COPY <<EOF /.cache-check\ntoken\nEOF\n"
     assert changed == re.sub(r"(FROM (?:--|\$).*\n)", rf"\1{layer}", dockerfile)
 
 
-def test_the_package_to_try_is_pure(checker: ModuleType) -> None:
-    root = checker.lock.PROJECT
-    dev, prod = ((root / "requirements" / name).read_text() for name in ("dev.txt", "prod.txt"))
-    taken = checker.parse(prod, "prod.txt").keys()
-    pin = checker.spare_pin(dev, taken)
+def test_the_package_to_try_is_pure(bake: Bake) -> None:
+    project = bake()
+    dev, prod = (project.read(f"requirements/{name}") for name in ("dev.txt", "prod.txt"))
+    taken = {pin.partition("==")[0] for pin in pins(project, "prod.txt")}
+    pin = cache_check.spare_pin(dev, taken)
     assert re.fullmatch(r"iniconfig==[\d.]+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n){2}", pin)
-    with pytest.raises(checker.BuildError, match="run `make lock`"):
-        checker.spare_pin(prod, taken)
+    with pytest.raises(builds.BuildError, match="run `make lock`"):
+        cache_check.spare_pin(prod, taken)
 
 
-def test_arguments_that_change_with_a_commit_are_found(checker: ModuleType) -> None:
+def test_arguments_that_change_with_a_commit_are_found() -> None:
     dockerfile = """\
 ARG BASE_SHA=before the first stage
 FROM python:3.13-slim AS base
@@ -182,29 +165,35 @@ ARG VERSION=dev
 ARG BUILD_NUMBER
 ARG BUILD_TYPE=release
 """
-    assert checker.changing_arguments(dockerfile, []) == ["BUILD_NUMBER", "CI_COMMIT_REF_NAME", "GIT_SHA", "VERSION"]
+    assert cache_check.changing_arguments(dockerfile, []) == [
+        "BUILD_NUMBER",
+        "CI_COMMIT_REF_NAME",
+        "GIT_SHA",
+        "VERSION",
+    ]
     given = ["--build-arg", "VERSION=1", "--build-arg=BUILD_NUMBER=7"]
-    assert checker.changing_arguments(dockerfile, given) == ["CI_COMMIT_REF_NAME", "GIT_SHA"]
-    assert checker.new_values(["GIT_SHA"]) != checker.new_values(["GIT_SHA"])
+    assert cache_check.changing_arguments(dockerfile, given) == ["CI_COMMIT_REF_NAME", "GIT_SHA"]
+    assert cache_check.new_values(["GIT_SHA"]) != cache_check.new_values(["GIT_SHA"])
 
 
-def test_the_copy_holds_what_git_knows_or_would_add(checker: ModuleType, tmp_path: Path) -> None:
-    project = Project(checker.lock.PROJECT)
+def test_the_copy_holds_what_git_knows_or_would_add(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
     (project.path / ".env").write_text("SECRET_KEY=private", encoding="utf-8")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
     (project.path / "LICENSE").unlink()
     (project.path / "new.py").touch()
-    checker.copy_project(tmp_path / "copy")
+    builds.copy_project(project.path, tmp_path / "copy")
     copied = {str(path) for path in Project(tmp_path / "copy").files()}
     assert {"Dockerfile", ".dockerignore", "new.py"} <= copied
     assert not {".env", "LICENSE"} & copied
     assert not (tmp_path / "copy" / ".git").exists()
 
 
-def test_the_copy_holds_everything_where_git_knows_nothing(checker: ModuleType, tmp_path: Path) -> None:
-    (checker.lock.PROJECT / ".venv").mkdir()
-    checker.copy_project(tmp_path / "copy")
+def test_the_copy_holds_everything_where_git_knows_nothing(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    (project.path / ".venv").mkdir()
+    builds.copy_project(project.path, tmp_path / "copy")
     assert (tmp_path / "copy" / "Dockerfile").exists()
     assert not (tmp_path / "copy" / ".venv").exists()
 
@@ -212,33 +201,39 @@ def test_the_copy_holds_everything_where_git_knows_nothing(checker: ModuleType, 
 # Concluding
 
 
-def test_each_verdict_names_the_change_the_step_and_what_to_do(checker: ModuleType) -> None:
-    def build(packages: set[str], *output: str, command: str = "RUN ./install") -> object:
-        steps = [checker.Step("packages 1/1", command, output=list(output))]
-        return checker.Build("event", 1.0, steps, "tag", None, packages=packages)
+def test_each_verdict_names_the_change_the_step_and_what_to_do() -> None:
+    def build(packages: set[str], *output: str, command: str = "RUN ./install") -> builds.Build:
+        steps = [builds.Step("packages 1/1", command, output=list(output))]
+        return builds.Build("event", 1.0, steps, "tag", None, packages=packages)
 
-    idle = checker.Build("event", 1.0, [], "tag", None)
+    idle = builds.Build("event", 1.0, [], "tag", None)
     harmless = build(set())
-    assert checker.judge_idle(idle, "Do.") == []
-    assert checker.judge_idle(harmless, "Do.") == ["event: [packages 1/1] ran in vain. Do."]
-    assert checker.judge_idle(build({"flask"}), "Do.") == ["event: flask installed again by [packages 1/1]. Do."]
+    assert cache_check.judge_idle(idle, "Do.") == []
+    assert cache_check.judge_idle(harmless, "Do.") == ["event: [packages 1/1] ran in vain. Do."]
+    assert cache_check.judge_idle(build({"flask"}), "Do.") == ["event: flask installed again by [packages 1/1]. Do."]
 
-    assert checker.judge_unchanged(harmless, "Do.") == []
-    assert checker.judge_unchanged(build({"flask"}), "Do.") == ["event: flask installed again by [packages 1/1]. Do."]
+    assert cache_check.judge_unchanged(harmless, "Do.") == []
+    assert cache_check.judge_unchanged(build({"flask"}), "Do.") == [
+        "event: flask installed again by [packages 1/1]. Do."
+    ]
     in_another_stage = build(set(), " + flask==3.1.3")
-    assert checker.judge_unchanged(in_another_stage, "Do.") == ["event: flask installed again by [packages 1/1]. Do."]
+    assert cache_check.judge_unchanged(in_another_stage, "Do.") == [
+        "event: flask installed again by [packages 1/1]. Do."
+    ]
     quiet = build(set(), command="RUN pip install -q .")  # the copy of its result may come from the cache
-    assert checker.judge_unchanged(quiet, "Do.") == ["event: [packages 1/1] ran an installer again. Do."]
+    assert cache_check.judge_unchanged(quiet, "Do.") == ["event: [packages 1/1] ran an installer again. Do."]
 
-    assert checker.judge_added(build({"new", "late"}), "new", {"late"}) == []
-    assert "flask installed again by [packages 1/1]" in checker.judge_added(build({"new", "flask"}), "new", set())[0]
-    assert "not in the image" in checker.judge_added(harmless, "new", set())[0]
+    assert cache_check.judge_added(build({"new", "late"}), "new", {"late"}) == []
+    assert (
+        "flask installed again by [packages 1/1]" in cache_check.judge_added(build({"new", "flask"}), "new", set())[0]
+    )
+    assert "not in the image" in cache_check.judge_added(harmless, "new", set())[0]
 
-    assert checker.judge_downloads(build({"flask"}, " + flask==3.1.3")) == []
+    assert cache_check.judge_downloads(build({"flask"}, " + flask==3.1.3")) == []
     fetched = build({"flask"}, "Prepared 1 package in 3ms", " + flask==3.1.3")
-    assert "1 package downloaded again" in checker.judge_downloads(fetched)[0]
-    assert "did not say" in checker.judge_downloads(build({"flask", "click"}, " + flask==3.1.3"))[0]
-    assert "did not say" in checker.judge_downloads(harmless)[0]
+    assert "1 package downloaded again" in cache_check.judge_downloads(fetched)[0]
+    assert "did not say" in cache_check.judge_downloads(build({"flask", "click"}, " + flask==3.1.3"))[0]
+    assert "did not say" in cache_check.judge_downloads(harmless)[0]
 
 
 # Real builds
@@ -262,7 +257,7 @@ def check(project: Project, *options: str) -> tuple[int, list[str], str]:
     """Return the exit code of the check, its reasons and its whole output, and see that it left nothing behind."""
     before = {name: (project.path / name).read_bytes() for name in project.files()}
     with subprocess.Popen(
-        [sys.executable, "tools/cache_check.py", *options], cwd=project.path, text=True,
+        [*COMMAND, *options], cwd=project.path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         output = process.communicate(timeout=600)[0]
@@ -408,22 +403,13 @@ def test_a_spoiled_dockerfile_fails_for_its_reasons_alone(
 
 @pytest.mark.docker
 @pytest.mark.slow
-def test_options_reach_docker_and_a_failing_build_shows_its_end(bake: Bake) -> None:
-    result = bake().run("make", "cache-check", "ARGS=--target nowhere", check=False)
-    assert 'target stage "nowhere" could not be found' in result.stdout
-    assert "cache-check: the build failed at 'first build', see above" in result.stdout
-    assert "Traceback" not in result.stdout
-
-
-@pytest.mark.docker
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_check_leaves_nothing(bake: Bake, number: signal.Signals) -> None:
     project = bake()
     change(project, "Dockerfile", (INSTALL, f"{INSTALL}RUN sleep 300\n"))
     before = {name: (project.path / name).read_bytes() for name in project.files()}
     with subprocess.Popen(
-        [sys.executable, "tools/cache_check.py"], cwd=project.path, text=True,
+        COMMAND, cwd=project.path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         log = project.path / ".cache"
@@ -443,6 +429,149 @@ def test_without_an_engine_it_says_so_in_one_line(
     bake: Bake, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    result = bake().run(sys.executable, "tools/cache_check.py", check=False)
+    result = bake().run(*COMMAND, check=False, PYTHONPATH=str(ROOT))
     assert result.returncode == 2
     assert re.fullmatch(r"cache-check: no Docker engine with buildx answers \(.+\); start .*\n", result.stdout)
+
+
+def test_where_there_is_no_service_it_says_so_in_one_line(tmp_path: Path) -> None:
+    result = Project(tmp_path).run(*COMMAND, check=False, PYTHONPATH=str(ROOT))
+    assert result.returncode == 2
+    assert result.stdout == (
+        f"cache-check: {tmp_path} is no service of this template: it has no tools/lock.py; run this in the folder of one.\n"
+    )
+
+
+# How a service calls it
+
+
+def made(person: Person, template: Template) -> Project:
+    """Return a service that was made from a repository of the template."""
+    command = (tool("cookiecutter"), template.url, "--no-input", f"python_version={HERE}")
+    result = person.run(*command)
+    assert result.returncode == 0, result.stdout
+    return Project(person.work / "flask-service")
+
+
+def with_only(tmp_path: Path, *tools: str) -> str:
+    """Return a PATH with these of the template's tools, before those of the machine that are neither uvx nor pipx."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in tools:
+        (folder / name).symlink_to(tool(name))
+    others = [
+        place
+        for place in os.environ["PATH"].split(os.pathsep)
+        if not any(Path(place).glob("uvx")) and not any(Path(place).glob("pipx"))
+    ]
+    return os.pathsep.join([str(folder), *others])
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_uvx_runs_it_at_the_recorded_release(
+    person: Person, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = made(person, template)
+    (template.path / "layercake" / "cache_check.py").write_text("1 / 0\n", encoding="utf-8")
+    template.commit("version 2, which is not the one to run")
+    monkeypatch.setenv("PATH", with_only(tmp_path, "uvx"))
+    monkeypatch.setenv("PYTHON", sys.executable)
+    passed = project.run("make", "cache-check")
+    assert passed.stdout.endswith("PASS: a build reinstalls only what changed.\n"), passed.stdout
+    failed = project.run("make", "cache-check", "ARGS=--target nowhere", check=False)
+    assert failed.returncode == 2  # of make
+    assert 'target stage "nowhere" could not be found' in failed.stdout
+    assert "cache-check: the build failed at 'first build', see above" in failed.stdout
+    assert "Error 1\n" in failed.stdout
+    assert "Traceback" not in failed.stdout
+
+
+@pytest.mark.slow
+def test_pipx_does_where_there_is_no_uvx(
+    person: Person, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = made(person, template)
+    monkeypatch.setenv("PATH", with_only(tmp_path, "pipx"))
+    monkeypatch.setenv("PYTHON", sys.executable)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    result = project.run("make", "cache-check", check=False)
+    assert "cache-check: no Docker engine with buildx answers" in result.stdout
+    assert "Error 2\n" in result.stdout
+    helped = project.run("make", "cache-check", "ARGS=--help")
+    assert "layercake cache-check [options of docker build]" in helped.stdout
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_ctrl_c_reaches_it_through_make_and_uvx(person: Person, template: Template, tmp_path: Path) -> None:
+    project = made(person, template)
+    change(project, "Dockerfile", (INSTALL, f"{INSTALL}RUN sleep 300\n"))
+    path = with_only(tmp_path, "uvx")
+    terminal = Terminal(
+        person, "make", "-C", project.path, "cache-check", PATH=path, PYTHON=sys.executable, HOME=os.environ["HOME"]
+    )
+    deadline = time.monotonic() + 300
+    while not any("RUN sleep" in file.read_text() for file in (project.path / ".cache").glob("*/log")):
+        assert time.monotonic() < deadline, terminal.seen
+        time.sleep(0.1)
+    terminal.type("\x03")
+    terminal.wait_for("cache-check: interrupted; its images and files are removed again.")
+    assert terminal.end() != 0
+    assert "Error 130" in terminal.seen
+    assert "Traceback" not in terminal.seen
+    assert list((project.path / ".cache").iterdir()) == []
+
+
+NOWHERE = {"template": "file:///nowhere", "commit": "0" * 40}
+
+
+@pytest.mark.parametrize(
+    ("record", "tools", "told"),
+    [
+        (None, ["uvx"], r"\.cruft\.json does not say what template .*; restore it, or run `cruft link`"),
+        ("{", ["uvx"], r"\.cruft\.json does not say what template .*; restore it, or run `cruft link`"),
+        ("[]", ["uvx"], r"\.cruft\.json does not say what template .*; restore it, or run `cruft link`"),
+        ({**NOWHERE, "commit": None}, ["uvx"], r"\.cruft\.json names no commit of file:///nowhere; write the one .*"),
+        (NOWHERE, [], "uvx or pipx is needed, and neither is here; install uv or pipx"),
+        (
+            NOWHERE,
+            ["uvx"],
+            r"git\+file:///nowhere@0{40} cannot be fetched \(fatal: '/nowhere' does .*\); see to it that git .*",
+        ),
+        (NOWHERE, ["pipx"], r"git\+file:///nowhere@0{40} cannot be fetched \(.*\); see to it that git .*"),
+    ],
+)
+def test_what_keeps_it_from_running_is_told_in_one_line(
+    bake: Bake, tmp_path: Path, record: object, tools: list[str], told: str
+) -> None:
+    project = bake()
+    file = project.path / ".cruft.json"
+    if record is None:
+        file.unlink()
+    else:
+        file.write_text(record if isinstance(record, str) else json.dumps(record), encoding="utf-8")
+    result = project.run(
+        sys.executable, "tools/origin.py", "cache-check", check=False, PATH=with_only(tmp_path, *tools)
+    )
+    assert result.returncode == 2
+    assert re.fullmatch(rf"cache-check: {told}\.\n", result.stdout), result.stdout
+
+
+@pytest.mark.parametrize(
+    ("template", "directory", "named"),
+    [
+        ("https://example.com/t.git", None, "git+https://example.com/t.git@0123"),
+        ("git@example.com:org/t.git", None, "git+ssh://git@example.com/org/t.git@0123"),
+        ("ssh://git@example.com:22/t", "a/b", "git+ssh://git@example.com:22/t@0123#subdirectory=a/b"),
+        ("{tmp_path}/a b", None, "git+file://{tmp_path}/a%20b@0123"),
+    ],
+)
+def test_the_release_is_named_as_uv_and_pip_do(
+    bake: Bake, tmp_path: Path, template: str, directory: str | None, named: str
+) -> None:
+    (tmp_path / "a b").mkdir()
+    project = bake()
+    record = {"template": template.format(tmp_path=tmp_path), "commit": "0123", "directory": directory}
+    (project.path / ".cruft.json").write_text(json.dumps(record), encoding="utf-8")
+    assert module(project.path / "tools" / "origin.py").release() == named.format(tmp_path=tmp_path)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pip._internal.models.index import PyPI
 
+from layercake import locks
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, write
 from tests.package_index import PASSWORD, TOKEN, USER, PackageIndex
@@ -232,7 +233,6 @@ def test_docker_does_not_lock_without_an_index_that_only_this_machine_knows(
 
 
 def test_what_a_pipfile_cannot_say_is_refused() -> None:
-    locks: Any = module(Path(__file__).parent.parent / "local_extensions" / "locks.py")
     assert locks.pipfile_entry("flask") == 'flask = "*"'
     assert locks.pipfile_entry("flask[async]>=3,<4") == 'flask = {extras = ["async"], version = ">=3,<4"}'
     for requirement in ("flask; python_version > '3'", "flask @ https://host/flask.whl"):

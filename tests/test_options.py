@@ -6,20 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from local_extensions.files import FILES, PACKAGE
+from layercake.files import FILES, PACKAGE
+from layercake.options import OPTIONS
 from tests.conftest import Bake
 from tests.support import CHOICES, Project
 
 # With an answer that leaves an option out, nothing speaks of it.
-WORDS = {
-    ("ci", "none"): r"github|gitlab|pipeline|(?:merge|pull) request",
-    ("database", "none"): r"alembic|database|migrat|postgres|psycopg|sqlalchemy|sqlite|\bnotes?\b",
-    ("background_jobs", "none"): r"broker|celery|jobs\.py|kombu|postcard|\bredis\b",
-    ("error_tracking", "none"): r"sentry",
-    ("dependency_manager", "pip-tools"): r"pipenv|pipfile|poetry|uv\.lock",
-}
+WORDS = {(question, option.plain): option.words for question, option in OPTIONS.items()}
 # These know of every dependency manager: the image does not depend on it, and a project may switch.
-KNOW_ALL = {"Dockerfile", "tools/audit.py", "tools/builds.py", "tools/indexes.py", "tools/lock.py"}
+KNOW_ALL = {"Dockerfile", "tools/audit.py", "tools/indexes.py", "tools/lock.py"}
 
 # The lines that make way for another one when an option is added. All else stays as it is.
 MAKES_WAY = re.compile(
@@ -30,11 +25,13 @@ MAKES_WAY = re.compile(
 
 
 def lines(project: Project) -> dict[str, list[str]]:
-    """Return the lines of every file but the locks."""
+    """Return the lines of every file but the locks, and but the record of all answers."""
     return {
         str(path): project.read(str(path)).splitlines()
         for path in project.files()
-        if not path.match("requirements/*.txt") and not path.match("requirements/layers/*")
+        if path.name != ".cruft.json"
+        and not path.match("requirements/*.txt")
+        and not path.match("requirements/layers/*")
     }
 
 

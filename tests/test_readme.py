@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import PYTHON
-from tests.support import HERE, Project, Template
+from tests.support import HERE, Project, Template, tool
 
 pytestmark = pytest.mark.slow
 
@@ -88,9 +88,16 @@ def test_the_readme_of_the_template(template: Template, shared: Path, monkeypatc
 @pytest.mark.parametrize(
     "needs_docker", [False, pytest.param(True, marks=pytest.mark.docker)], ids=["python", "docker"]
 )
-def test_the_readme_of_a_project(bake: Bake, shared: Path, needs_docker: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_of_a_project(
+    bake: Bake, template: Template, shared: Path, needs_docker: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slug = f"readme-{uuid4().hex[:8]}"
     project = bake(project_slug=slug, package_name="flask_service", python_version=PYTHON if needs_docker else HERE)
+    template.made(project)
+    uvx = project.path.parent / "bin" / "uvx"
+    uvx.parent.mkdir()
+    uvx.symlink_to(tool("uvx"))
+    monkeypatch.setenv("PATH", f"{uvx.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("LAYERCAKE_LOCK", "require")
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", slug)
     for name in ("pip.conf", "uv.toml"):

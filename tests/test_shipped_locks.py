@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Template
 
+from layercake import locks
 from tests.conftest import Bake
 from tests.locking import module
 from tests.support import CHOICES, HERE, ROOT, SCAFFOLD, Project
@@ -51,9 +52,6 @@ setuptools==80.0 \\
     --hash=sha256:ff
     # via other
 """
-
-
-locks = module(ROOT / "local_extensions" / "locks.py")
 
 
 def shipped(python: str) -> str:
@@ -221,7 +219,7 @@ def renewed(copy: Path, *, check: bool = True, **env: str) -> tuple[dict[str, by
     """Run `make locks` in a copy of the template; return the files it may write, and what it said."""
     for name in (
         "locks",
-        "local_extensions",
+        "layercake",
         "scripts",
         SCAFFOLD.name,
         "cookiecutter.json",
@@ -232,7 +230,7 @@ def renewed(copy: Path, *, check: bool = True, **env: str) -> tuple[dict[str, by
         if not (copy / name).exists():
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
     result = subprocess.run(
-        [sys.executable, "scripts/renew_locks.py"], cwd=copy, env={**os.environ, **env},
+        [sys.executable, "-m", "scripts.renew_locks"], cwd=copy, env={**os.environ, **env},
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     assert (result.returncode == 0) is check, result.stdout

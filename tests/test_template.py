@@ -10,7 +10,8 @@ import pytest
 import yaml
 from cookiecutter.environment import StrictEnvironment
 
-from local_extensions.files import FILES
+from layercake.files import FILES
+from layercake.options import OPTIONS
 from tests.support import ANSWERS, CHOICES, ROOT, SCAFFOLD, Person, Template, tool
 
 SETTINGS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -88,15 +89,17 @@ def test_every_python_has_shipped_locks_every_license_a_text_and_every_manager_i
 def test_a_choice_that_the_template_has_nothing_for_is_refused(template: Template, person: Person) -> None:
     """Conditions in the scaffold name each answer: a new one would fit none of them."""
     settings = json.loads((template.path / "cookiecutter.json").read_text(encoding="utf-8"))
+    settings = {"cache": ["none", "redis"], **settings}  # a question that nobody has told the template of
     for question in CHOICES:
         settings[question].append("mysql")
         settings["__prompts__"][question]["mysql"] = "MySQL"
     (template.path / "cookiecutter.json").write_text(json.dumps(settings), encoding="utf-8")
     answers = [f"{question}=mysql" for question in CHOICES]
-    result = person.run(tool("cookiecutter"), str(template.path), "--no-input", *answers)
+    result = person.run(tool("cookiecutter"), str(template.path), "--no-input", "cache=redis", *answers)
     assert result.returncode == 1
+    assert "  cache: the template has nothing for 'redis'; see layercake/files.py." in result.stdout
     for question in CHOICES:
-        assert f"  {question}: the template has nothing for 'mysql'; see local_extensions/files.py." in result.stdout
+        assert f"  {question}: the template has nothing for 'mysql'; see layercake/files.py." in result.stdout
     assert not list(person.work.iterdir())
 
 
@@ -117,7 +120,7 @@ def test_no_condition_of_the_scaffold_says_else_of_a_choice() -> None:
 
 
 def test_every_file_that_depends_on_an_answer_exists() -> None:
-    assert FILES.keys() == {"ci", "database", "dependency_manager", "background_jobs", "error_tracking"}
+    assert FILES.keys() == OPTIONS.keys()
     for question, files in FILES.items():
         for path, answers in files.items():
             assert (SCAFFOLD / path).exists(), path
@@ -139,3 +142,4 @@ def test_the_table_of_options_names_every_answer() -> None:
     for question, answers in CHOICES.items():
         row = "".join(line for line in table.splitlines() if line.startswith(f"| `{question}`:"))
         assert question in ("python_version", "license") or all(name in row for name in answers if name != "none")
+        assert question not in OPTIONS or f" | {OPTIONS[question].what} | " in row

@@ -31,12 +31,16 @@ def test_cruft_creates_what_cookiecutter_generates(person: Person, template: Tem
         json.dumps(answers),
     )
     assert created.returncode == 0, created.stdout
-    generated = person.cookiecutter("--no-input", "-o", "b", *(f"{name}={text}" for name, text in answers.items()))
+    command = (tool("cookiecutter"), template.path, "--no-input", "-o", "b")
+    generated = person.run(*command, *(f"{name}={text}" for name, text in answers.items()))
     assert generated.returncode == 0, generated.stdout
     cruft, cookiecutter = contents(person.work / "a"), contents(person.work / "b")
     (state,) = [name for name in cruft if name.endswith(".cruft.json")]
-    del cruft[state]
+    theirs, ours = json.loads(cruft.pop(state)), json.loads(cookiecutter.pop(state))
     assert cruft == cookiecutter
+    answered = theirs["context"]["cookiecutter"]
+    theirs["context"]["cookiecutter"] = {name: text for name, text in answered.items() if not name.startswith("_")}
+    assert ours == theirs
 
 
 def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(person: Person, template: Template) -> None:
@@ -52,7 +56,7 @@ def test_an_update_brings_new_filters_and_files_and_leaves_the_locks_alone(perso
     git(project, "commit", "-qm", "our service, with a lock of its own")
 
     scaffold = template.path / SCAFFOLD.name
-    with (template.path / "local_extensions" / "answers.py").open("a", encoding="utf-8") as answers:
+    with (template.path / "layercake" / "quoting.py").open("a", encoding="utf-8") as answers:
         answers.write(NEW_FILTER)
     with (scaffold / "Makefile").open("a", encoding="utf-8") as makefile:
         makefile.write("\n# {{ cookiecutter.project_slug | shout }}\n")
@@ -97,6 +101,28 @@ def test_layers_of_the_template_do_not_stay_in_a_project_after_the_next_lock(
     assert changed == {".cruft.json", "Dockerfile"}
     lock(project, "compile", LAYERCAKE_LOCK="skip")
     assert git(project.path, "diff", "--name-only", "HEAD") == ".cruft.json\n"
+
+
+def test_an_update_takes_an_answer_that_only_the_new_version_knows(person: Person, template: Template) -> None:
+    created = person.run(tool("cruft"), "create", template.path, "--no-input")
+    assert created.returncode == 0, created.stdout
+    (project,) = person.work.iterdir()
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "our service")
+    settings = json.loads((template.path / "cookiecutter.json").read_text(encoding="utf-8"))
+    settings["ci"].append("forge")
+    (template.path / "cookiecutter.json").write_text(json.dumps(settings), encoding="utf-8")
+    (template.path / SCAFFOLD.name / "forge.yml").write_text("# The pipeline.\n", encoding="utf-8")
+    with (template.path / "layercake" / "files.py").open("a", encoding="utf-8") as files:
+        files.write('\nFILES["ci"]["forge.yml"] = ["forge"]\n')
+    template.commit("version 2")
+
+    update = (tool("cruft"), "update", "--skip-apply-ask", "--project-dir", project)
+    updated = person.run(*update, "--variables-to-update", json.dumps({"ci": "forge"}))
+    assert updated.returncode == 0, updated.stdout
+    assert (project / "forge.yml").is_file()
+    assert not (project / ".github").exists()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Builds the image of a copy of this project and reads what each build did. For cache_check.py."""
+"""Builds the image of a copy of a service and reads what each build did. For `layercake cache-check`."""
 
 import json
 import os
@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, cast
-
-import lock
 
 # A plain build log has "#8 [packages 1/1] RUN ..." once, then "#8 CACHED", or "#8 0.404 what the step printed".
 LOG_LINE = re.compile(r"#(\d+) (?:\[(?!internal)([^\]]*\d+/\d+)\] (?!FROM)(.*)|(CACHED)|\d+\.\d+ (.*))")
@@ -148,7 +146,7 @@ class Builder:
         with (self.scratch / "log").open("w+b") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
             try:
-                lock.wait(process)
+                wait(process)
             finally:
                 print(file=sys.stderr)
                 process.terminate()
@@ -161,6 +159,15 @@ class Builder:
         return log
 
 
+def wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process, with a dot per second as a sign of life."""
+    while process.poll() is None:
+        try:
+            process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            print(".", end="", file=sys.stderr, flush=True)
+
+
 def docker(*arguments: str) -> None:
     """Run a short docker command. Raises BuildError with its last words."""
     result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
@@ -168,22 +175,22 @@ def docker(*arguments: str) -> None:
         raise BuildError(f"docker {arguments[0]}: {(result.stderr.strip() or 'it said nothing').splitlines()[-1]}")
 
 
-def copy_project(target: Path) -> None:
+def copy_project(project: Path, target: Path) -> None:
     """Copy what git knows or would add; where git knows nothing, everything but what tools made."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        listed = subprocess.run(command, cwd=lock.PROJECT, capture_output=True, check=False).stdout
+        listed = subprocess.run(command, cwd=project, capture_output=True, check=False).stdout
     except OSError:
         listed = b""
     names = os.fsdecode(listed).split("\0")
     if "Dockerfile" not in names:  # no git, or an outer repository that ignores the project
         skip = shutil.ignore_patterns(".git", ".venv", ".cache")
-        shutil.copytree(lock.PROJECT, target, symlinks=True, ignore=skip)
+        shutil.copytree(project, target, symlinks=True, ignore=skip)
         return
     for name in names:
-        if (lock.PROJECT / name).is_file():  # not deleted since
+        if (project / name).is_file():  # not deleted since
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(lock.PROJECT / name, target / name, follow_symlinks=False)
+            shutil.copy2(project / name, target / name, follow_symlinks=False)
 
 
 # Reading

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from local_extensions.answers import escape_hidden
-from local_extensions.files import PACKAGE, is_in
+from layercake.files import PACKAGE, is_in
+from layercake.quoting import escape_hidden
 
 DESCRIPTION = Path(__file__).resolve().parent.parent / "templates" / "openapi.json"
 

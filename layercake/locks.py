@@ -5,14 +5,16 @@ that lock and install. The `# via` comments say who needs what, so the part that
 be cut out without a network. A cut is written the way the project's `make lock` will write it.
 """
 
+import functools
 import importlib
 import json
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from layercake.loading import anew
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks"
@@ -210,22 +212,14 @@ def sizes(lock: str) -> str:
     return json.dumps(kept, indent=2, sort_keys=True) + "\n"
 
 
+@functools.cache
 def project_tool(name: str) -> ModuleType:
     """Return a module of the tools of a project, as they are in this version of the template.
 
     They import each other by name. Nothing of them stays in this process, where an update loads two versions.
     """
-    before: dict[str, ModuleType] = {
-        module: sys.modules.pop(module) for module in ("pins", "layers") if module in sys.modules
-    }
-    sys.path.insert(0, str(TOOLS))
-    try:
+    with anew(TOOLS, "layers", "pins"):
         return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(TOOLS))
-        for module in ("pins", "layers"):
-            sys.modules.pop(module, None)
-        sys.modules.update(before)
 
 
 FILTERS = {

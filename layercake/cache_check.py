@@ -1,9 +1,9 @@
-"""Proves that a build of the image reinstalls only what changed. Standard library only.
+"""Proves that a build of the image reinstalls only what changed.
 
-    python tools/cache_check.py [options of docker build]
+    layercake cache-check [options of docker build]
     make cache-check ARGS='--secret id=uv.toml,src=uv.toml'
 
-Builds a copy of this project, changes one thing at a time and builds again. For each change it prints the seconds
+Builds a copy of the service in whose folder it runs, changes one thing at a time and builds again. For each change it prints the seconds
 of the build, how many packages were downloaded and installed, and how much a push would send: the layers that are
 new, compressed by gzip. A base image is changed by a layer of some bytes on top of it.
 
@@ -13,9 +13,10 @@ only the installer knows, so there it must not be quiet.
 Arguments of the Dockerfile whose names speak of a commit or a version get a new value as one of the changes.
 One that only looks so is left alone when its value is given: ARGS='--build-arg GIT_VERSION=2.47'
 
-Ends with 0 when nothing is done in vain, 1 when something is or a build fails, 2 without a Docker engine.
+Ends with 0 when nothing is done in vain, 1 when something is or a build fails, 2 without a service or a Docker engine.
 """
 
+import importlib
 import re
 import secrets
 import signal
@@ -24,13 +25,12 @@ import tarfile
 import tempfile
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import layers
-import lock
-from builds import Build, Builder, BuildError, Step, copy_project, docker, package_name
-from pins import LockError, parse
+from layercake.builds import Build, Builder, BuildError, Step, copy_project, docker, package_name
 
-CODE = "{{ cookiecutter.package_name }}/__init__.py"
+CODE = "**/__init__.py"
+PROD = "requirements/prod.txt"
 DEV = "requirements/dev.txt"
 SETTINGS = ("pyproject.toml", "gunicorn.conf.py")  # of linters, of the server: nothing to install depends on them
 CHANGES_OFTEN = re.compile(
@@ -38,10 +38,29 @@ CHANGES_OFTEN = re.compile(
 )
 
 
+class Tools(NamedTuple):
+    """The service's own tools: they say what its locks mean."""
+
+    layers: Any
+    lock: Any
+    pins: Any
+
+    @classmethod
+    def of(cls, project: Path) -> "Tools":
+        """Return those of a service. They import each other by name, and stay in this process."""
+        sys.path.insert(0, str(project / "tools"))
+        return cls(*map(importlib.import_module, cls._fields))
+
+
 def main(options: Sequence[str]) -> int:
+    """Check the service in the working folder; return the exit status."""
     if {"-h", "--help"} & {*options}:
         print(__doc__)
         return 0
+    project = Path.cwd()
+    if not (project / "tools" / "lock.py").is_file():
+        say(f"{project} is no service of this template: it has no tools/lock.py; run this in the folder of one.")
+        return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up then as well
     try:
         docker("version")
@@ -49,19 +68,20 @@ def main(options: Sequence[str]) -> int:
     except (BuildError, OSError) as error:
         say(f"no Docker engine with buildx answers ({error}); start or install it.")
         return 2
+    tools = Tools.of(project)
     try:
-        lock.CACHE.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="cache-check-", dir=lock.CACHE) as scratch:
-            copy_project(Path(scratch, "context"))
+        tools.lock.CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="cache-check-", dir=tools.lock.CACHE) as scratch:
+            copy_project(project, Path(scratch, "context"))
             builder = Builder(Path(scratch), options)
             try:
-                builds, reasons = check(builder)
+                builds, reasons = check(builder, tools)
             finally:
                 builder.remove_images()
     except KeyboardInterrupt:
         say("interrupted; its images and files are removed again.")
         return 130
-    except (BuildError, LockError, OSError, tarfile.TarError) as error:
+    except (BuildError, tools.pins.LockError, OSError, tarfile.TarError) as error:
         say(str(error))
         return 1
     print(table(builds))
@@ -73,41 +93,42 @@ def main(options: Sequence[str]) -> int:
 # The changes, and what each may cost
 
 
-def check(builder: Builder) -> tuple[list[Build], list[str]]:
+def check(builder: Builder, tools: Tools) -> tuple[list[Build], list[str]]:
     """Return the builds, and every reason to be unhappy with them."""
-    prod, dockerfile = builder.read(lock.PROD), builder.read("Dockerfile")
-    now, before, changed = parse(prod, lock.PROD), lock.read_layers(parse), lock.share_changed()
+    layers, lock, parse = tools.layers, tools.lock, tools.pins.parse
+    prod, dockerfile = builder.read(PROD), builder.read("Dockerfile")
+    now, before, changed = parse(prod, PROD), lock.read_layers(parse), lock.share_changed()
     pin = spare_pin(builder.read(DEV), now.keys() | before.everything.keys())
     delta = {name for name, known in now.items() if before.everything.get(name) != known}
     arguments = changing_arguments(dockerfile, builder.options)
     builder.arguments = new_values(arguments)
-    builder.write(edited(builder, lock.PROD, "requirements/layers/*.lock"))  # no earlier build has left it in the cache
+    builder.write(edited(builder, PROD, "requirements/layers/*.lock"))  # no earlier build has left it in the cache
 
     first = builder.build("first build", {}, before=None)
     nothing = builder.build("nothing changed", {}, before=first)
-    code = builder.build("code changed", {CODE: fresh(builder.read(CODE))}, before=first)
+    code = builder.build("code changed", edited(builder, CODE), before=first)
     settings = builder.build("settings changed", edited(builder, *SETTINGS), before=first)
     readme = builder.build("README or test changed", edited(builder, "README.md", "tests/**/*.py"), before=first)
     version = builder.build("version changed", {}, *new_values(arguments), before=first) if arguments else None
-    added = builder.build("one package added", {lock.PROD: fresh(prod + pin)}, before=first)
+    added = builder.build("one package added", {PROD: fresh(prod + pin)}, before=first)
     large = min(before.own, default="")
     own = edited(builder, lock.LAYER_LOCK.format(large)) if large else {}
     bumped = builder.build("one large package", own, before=first) if large else None
-    known = parse(prod + pin, lock.PROD)
+    known = parse(prod + pin, PROD)
     service = {name: known[name] for name in before.service if name in known}
     baseline = {name: known[name] for name in known if name not in (*before.own, *service)}
-    locks = {lock.PROD: fresh(prod + pin), lock.BASELINE_LOCK: fresh(layers.write_shared(baseline))}
+    locks = {PROD: fresh(prod + pin), lock.BASELINE_LOCK: fresh(layers.write_shared(baseline))}
     locks |= {lock.SERVICE_LOCK: fresh(layers.write_shared(service))} if before.service else {}
     rebaselined = builder.build("new baseline", locks, before=first)
     # The package that was added before is one that nothing in the project can need.
-    removed = builder.build("one package removed", locks | {lock.PROD: fresh(prod)}, before=rebaselined)
+    removed = builder.build("one package removed", locks | {PROD: fresh(prod)}, before=rebaselined)
     based = builder.build("base image changed", {"Dockerfile": on_another_base(dockerfile)}, before=first)
     builder.read_images()
 
     reasons = judge_idle(nothing, "It reads what differs every time, or is told not to use the cache.")
     reasons += judge_unchanged(code, "Move what copies or mounts the code below it.")
     if not code.pushed:
-        reasons.append(f"{code.event}: {CODE} is not in the image; COPY the code in its last stage.")
+        reasons.append(f"{code.event}: no {CODE} is in the image; COPY the code in its last stage.")
     reasons += judge_unchanged(settings, f"Move what copies or mounts {' or '.join(SETTINGS)} below it.")
     reasons += judge_idle(readme, "Copy or mount only what the service needs.")
     if version:
@@ -141,14 +162,14 @@ def judge_unchanged(build: Build, advice: str) -> list[str]:
 def judge_added(build: Build, added: str, delta: set[str]) -> list[str]:
     """Return why a build is wrong that had one package to install, and perhaps the delta that was there already."""
     if added not in build.packages:
-        return [f"{build.event}: it is not in the image; let the Dockerfile install {lock.PROD}."]
+        return [f"{build.event}: it is not in the image; let the Dockerfile install {PROD}."]
     return judge_installed(build, delta | {added})
 
 
 def judge_installed(build: Build, allowed: set[str]) -> list[str]:
     """Return why a build is wrong that had only some packages to install."""
     if others := build.installed - allowed:
-        advice = f"Install {lock.BASELINE_LOCK} in one step, and in a later one what {lock.PROD} has besides."
+        advice = f"Install requirements/layers/baseline.lock in one step, and in a later one what {PROD} has besides."
         return [f"{build.event}: {names(others)} installed again by {labels(build.installers)}. {advice}"]
     return []
 
@@ -186,7 +207,7 @@ def spare_pin(dev: str, taken: Container[str]) -> str:
     pins: list[str] = re.findall(r"^[a-z0-9._-]+==[^ ;]+ \\\n(?: +--hash.*\n)+", dev, re.MULTILINE)
     spare = [pin for pin in pins if package_name(pin) not in taken]
     if not spare:
-        raise BuildError(f"{DEV} has nothing to try that {lock.PROD} lacks; add iniconfig to it, and run `make lock`.")
+        raise BuildError(f"{DEV} has nothing to try that {PROD} lacks; add iniconfig to it, and run `make lock`.")
     # A pure package has the fewest files; one with a single file may have no wheel.
     return min(spare, key=lambda pin: (pin.count("--hash=") < 2, pin.count("--hash="), pin))
 
@@ -254,7 +275,3 @@ def labels(steps: Iterable[Step]) -> str:
 def say(message: str) -> None:
     """Tell the person who waits; standard output is for the result."""
     print(f"cache-check: {message}", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -57,7 +57,7 @@ def known(question: str) -> set[str]:
     """Return the answers that the template has something for. Conditions in the scaffold name each of them."""
     if question in WHOLE:
         return {path.stem for path in WHOLE[question].iterdir()}
-    return {"none"}.union(*FILES[question].values())
+    return {"none"}.union(*FILES.get(question, {}).values())
 
 
 def name_of(path: str) -> str:

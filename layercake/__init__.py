@@ -1,0 +1,18 @@
+"""The template's own code: what cookiecutter runs while it asks and renders, and the command `layercake`.
+
+| module | job |
+|---|---|
+| `extension` | what cookiecutter imports by name; hands over to the template that is being rendered |
+| `rendering` | what is code and what is text, and the filters |
+| `answers` | the rules for answers |
+| `files` | which files an option brings |
+| `options` | what an option is about: its words, its services |
+| `quoting` | free text in files, intact |
+| `locks` | reads and cuts the shipped locks |
+| `openapi` | cuts the description of a project's API out of that with every option |
+| `record` | where a project came from |
+| `__main__` | the command `layercake` |
+| `cache_check` | its `cache-check`: proves that a build reinstalls only what changed |
+| `builds` | builds images for it, and reads what each build did |
+| `loading` | imports modules as they are in a folder now |
+"""

@@ -1,0 +1,53 @@
+"""What an option is about, as data: for the README, the tests and the measurements.
+
+The files that it brings are in `files`, its packages in the scaffold's requirements/prod.in, each once.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Option(NamedTuple):
+    """A question whose answers differ in more than a text."""
+
+    what: str
+    """What you get, in the words of the README."""
+    plain: str
+    """The answer that brings least."""
+    words: str
+    """What is in no file of a service with the plain answer: a regular expression, of any case."""
+    services: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """What compose starts beside `web`, by answer."""
+
+
+OPTIONS = {
+    "dependency_manager": Option(
+        what="what you edit, and the native lock; [they can be exchanged](docs/managers.md)",
+        plain="pip-tools",
+        words=r"pipenv|pipfile|poetry|uv\.lock",
+    ),
+    "ci": Option(
+        what="a pipeline: lint, types, tests, locks, image",
+        plain="none",
+        words=r"github|gitlab|pipeline|(?:merge|pull) request",
+    ),
+    "database": Option(
+        what="SQLAlchemy, migrations with Alembic, a sample resource",
+        plain="none",
+        words=r"alembic|database|migrat|postgres|psycopg|sqlalchemy|sqlite|\bnotes?\b",
+        services={"sqlite": ("migrate",), "postgresql": ("migrate", "database")},
+    ),
+    "background_jobs": Option(
+        what="workers, retries, a sample job; Redis",
+        plain="none",
+        words=r"broker|celery|jobs\.py|kombu|postcard|\bredis\b",
+        services={"celery": ("worker", "redis")},
+    ),
+    "error_tracking": Option(
+        what="errors that nobody expected go to Sentry",
+        plain="none",
+        words=r"sentry",
+    ),
+}
+"""By question, in the order of the README. A new one needs files in `files` as well."""
