@@ -219,6 +219,7 @@ def test_the_description_has_every_operation_with_what_it_takes_and_returns(docu
     assert found["deprecated"]
     assert found["parameters"][0]["schema"] == {"type": "integer", "minimum": 1, "maximum": 9}
     assert document["components"]["schemas"]["NewProbe"]["additionalProperties"] is False
+    assert document["components"]["schemas"]["NewProbe"]["properties"]["label"]["pattern"] == r"^[^\u0000]*$"
     assert document["components"]["schemas"]["Probe"]["required"] == ["amount", "twice"]
 
 

@@ -98,8 +98,10 @@ class StrictAdapter(PydanticAdapter):
 
     def get_openapi_schema(self, **_: Any) -> dict[str, Any]:
         """Return the schema of what clients send, or of what they get, which has the defaults too."""
-        mode = "validation" if issubclass(self.model_class, Input) else "serialization"
-        return super().get_openapi_schema(mode=mode)
+        if issubclass(self.model_class, Input):
+            schema: dict[str, Any] = say_no_nul(super().get_openapi_schema(mode="validation"))
+            return schema
+        return super().get_openapi_schema(mode="serialization")
 
     def get_schema_name(self) -> str:
         """Return the name of the model, with that of its module where another model has it already."""
@@ -170,6 +172,18 @@ def refuse_nul(given: object) -> None:
 
     if found := [*places(given, ())]:
         raise invalid((place.removesuffix(".0"), "A text may not contain a NUL") for place in found)
+
+
+def say_no_nul(schema: Any) -> Any:
+    """Return a schema whose texts have no NUL in them."""
+    if isinstance(schema, list):
+        return [say_no_nul(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    said = {name: say_no_nul(part) for name, part in schema.items()}
+    if schema.get("type") == "string" and not schema.keys() & {"const", "enum", "format", "pattern"}:
+        said["pattern"] = r"^[^\u0000]*$"
+    return said
 
 
 def invalid(found: Any) -> InvalidRequest:
