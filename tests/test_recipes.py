@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from freezegun import freeze_time
 
 from orders.auth import tokens
-from orders.core.api import description
+from orders.core.openapi import description
 
 PATH = "/api/greetings/en"
 

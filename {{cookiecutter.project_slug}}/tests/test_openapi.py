@@ -6,7 +6,7 @@ from pathlib import Path
 from apiflask import APIBlueprint, APIFlask
 
 from {{ cookiecutter.package_name }} import create_app
-from {{ cookiecutter.package_name }}.core.api import description
+from {{ cookiecutter.package_name }}.core.openapi import description
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
 OPENAPI = Path(__file__).parent.parent / "openapi.json"

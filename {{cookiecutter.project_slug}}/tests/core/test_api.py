@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field
 from werkzeug.datastructures import FileStorage
 
-from {{ cookiecutter.package_name }}.core.api import Input, Location, PageQuery, description
+from {{ cookiecutter.package_name }}.core.api import Input, Location, PageQuery
+from {{ cookiecutter.package_name }}.core.openapi import description
 
 blueprint = APIBlueprint("probes", __name__, url_prefix="/probes")
 View = TypeVar("View")
@@ -69,6 +70,12 @@ def add(json_data: NewProbe) -> tuple[dict[str, object], int, dict[str, str]]:
     It is forgotten at once.
     """
     return {"amount": json_data.amount, "secret": "hunter2"}, 201, {"Location": "/probes/1"}
+
+
+@blueprint.delete("")
+@blueprint.doc(responses={204: "They are gone"})
+def remove() -> tuple[str, int]:
+    return "", 204
 
 
 @blueprint.get("/search/<int(min=1, max=9):shelf>")
@@ -175,6 +182,7 @@ def test_a_query_that_does_not_fit_is_refused_by_field(client: FlaskClient, quer
 
 
 def test_a_query_that_no_operation_knows_is_refused(client: FlaskClient) -> None:
+    assert client.delete("/probes?colour=red").status_code == 422
     assert client.post("/probes?colour=red", json={"amount": 3}).status_code == 422
     assert client.put(f"/probes/class/{UUID(int=1)}?colour=red", json={"amount": 3}).status_code == 422
 
@@ -200,7 +208,7 @@ def test_every_kind_of_answer_is_sent(client: FlaskClient) -> None:
 
 def test_the_description_has_every_operation_with_what_it_takes_and_returns(document: dict[str, Any]) -> None:
     assert {path: [*operations] for path, operations in document["paths"].items()} == {
-        "/probes": ["post"],
+        "/probes": ["post", "delete"],
         "/probes/agent": ["get"],
         "/probes/class/{key}": ["get", "put"],
         "/probes/either/{factor}": ["get"],

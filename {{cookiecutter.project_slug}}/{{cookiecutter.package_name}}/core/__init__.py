@@ -17,6 +17,7 @@ from {{ cookiecutter.package_name }}.core import (
 {%- endif %}
     logs,
     metrics,
+    openapi,
     security,
 {%- if cookiecutter.error_tracking == "sentry" %}
     sentry,
@@ -51,6 +52,7 @@ def make_app(settings: Settings, **config: object) -> APIFlask:
     errors.init_app(app)
     security.init_app(app)
     api.init_app(app)
+    openapi.init_app(app)
 {%- if cookiecutter.database != "none" %}
     database.init_app(app)
 {%- endif %}

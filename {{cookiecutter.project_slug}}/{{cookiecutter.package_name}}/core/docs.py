@@ -7,7 +7,7 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, make_response, render_template
 
 from {{ cookiecutter.package_name }} import about
-from {{ cookiecutter.package_name }}.core.api import description
+from {{ cookiecutter.package_name }}.core.openapi import description
 
 swagger_ui = str(files("flask_swagger_ui") / "dist")
 assets = Blueprint("docs_assets", __name__, static_folder=swagger_ui, static_url_path="/docs/assets")
