@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from cookiecutter.main import cookiecutter
 
@@ -21,6 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 ROUNDS = 7
 MB = 1_000_000
+
+
+class Cost(NamedTuple):
+    """What a service has, or what an option adds."""
+
+    packages: int
+    size: int
+    """Bytes of its virtual environment."""
+    application: int
+    """Lines of Python, as in the next two."""
+    tests: int
+    tools: int
+
 
 ASK = """
 import sys, time
@@ -41,13 +55,13 @@ __import__("os")._exit(0)
 
 def main() -> int:
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-    base_packages, base_bytes, ratios = measure({}, traces=True)
+    base, ratios = measure({}, traces=True)
     costs = {}
     for question in OPTIONS:
         for answer in questions[question][1:]:  # the first is in every service
-            packages, size, _ = measure({question: answer})
-            costs[question, answer] = (packages - base_packages, round((size - base_bytes) / MB, 1))
-    text = table(questions, costs, base_packages, base_bytes) + traces_cost(ratios)
+            cost, _ = measure({question: answer})
+            costs[question, answer] = Cost(*(more - less for more, less in zip(cost, base, strict=True)))
+    text = table(questions, costs, base) + traces_cost(ratios)
     old = README.read_text(encoding="utf-8")
     new = re.sub(r"(?s)(?<=<!-- options -->\n).*(?=<!-- /options -->)", lambda _: text, old)
     temporary = README.with_name(".README.md.new")
@@ -57,8 +71,8 @@ def main() -> int:
     return 0
 
 
-def measure(answers: dict[str, str], *, traces: bool = False) -> tuple[int, int, dict[str, float]]:
-    """Return the packages of a service, the bytes of its virtual environment, and what traces cost."""
+def measure(answers: dict[str, str], *, traces: bool = False) -> tuple[Cost, dict[str, float]]:
+    """Return what a service with these answers has, and what traces cost."""
     print("measuring", *(f"{question}={answer}" for question, answer in answers.items()), "...", flush=True)
     tag = "layercake-options"
     os.environ["LAYERCAKE_LOCK"] = "skip"
@@ -69,9 +83,16 @@ def measure(answers: dict[str, str], *, traces: bool = False) -> tuple[int, int,
         docker("build", "--quiet", "--tag", tag, str(project))
         try:
             size = int(docker("run", "--rm", tag, "du", "--summarize", "--bytes", "/opt/venv").split()[0])
-            return packages, size, request_times(tag) if traces else {}
+            lines = {folder: lines_in(project / folder) for folder in ("flask_service", "tests", "tools")}
+            cost = Cost(packages, size, lines["flask_service"], lines["tests"], lines["tools"])
+            return cost, request_times(tag) if traces else {}
         finally:
             docker("image", "rm", "--force", tag)
+
+
+def lines_in(folder: Path) -> int:
+    """Return how many lines of Python there are below a folder."""
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in folder.rglob("*.py"))
 
 
 def request_times(tag: str) -> dict[str, float]:
@@ -94,20 +115,24 @@ def docker(*arguments: str) -> str:
     return result.stdout
 
 
-def table(
-    questions: dict[str, list[str]], costs: dict[tuple[str, str], tuple[int, float]], packages: int, size: int
-) -> str:
+def table(questions: dict[str, list[str]], costs: dict[tuple[str, str], Cost], base: Cost) -> str:
     """Return the table as Markdown: a line for each answer that costs something, or one for all of a question."""
-    text = "| option | what you get | packages | MB installed |\n|---|---|---|---|\n"
-    text += f"| every service | what is listed below the table | {packages} | {size / MB:.1f} |\n"
+    text = "| option | what you get | packages | MB installed | lines: application | tests | tools |\n"
+    text += "|---|---|---|---|---|---|---|\n"
+    text += f"| every service | what is listed below the table | {figures(base, '')} |\n"
     for question, option in OPTIONS.items():
-        dear = [answer for asked, answer in costs if asked == question and costs[asked, answer] != (0, 0.0)]
+        dear = [answer for asked, answer in costs if asked == question and any(costs[asked, answer])]
         for answer in dear:
-            more, bytes_more = costs[question, answer]
-            text += f"| `{question}`: {answer} | {option.what} | +{more} | +{bytes_more} |\n"
+            text += f"| `{question}`: {answer} | {option.what} | {figures(costs[question, answer], '+')} |\n"
         if not dear:
-            text += f"| `{question}`: {', '.join(questions[question])} | {option.what} | 0 | 0 |\n"
+            text += f"| `{question}`: {', '.join(questions[question])} | {option.what} | 0 | 0 | 0 | 0 | 0 |\n"
     return text
+
+
+def figures(cost: Cost, sign: str) -> str:
+    """Return a cost as cells of the table."""
+    shown = (cost.packages, f"{cost.size / MB:.1f}", cost.application, cost.tests, cost.tools)
+    return " | ".join(f"{sign}{value}" for value in shown)
 
 
 def traces_cost(ratios: dict[str, float]) -> str:
