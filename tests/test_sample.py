@@ -36,7 +36,7 @@ def test_a_service_without_its_sample_is_whole(bake: Bake, shared: Path, databas
     }
     project = bake(**case, project_slug="orders", package_name="orders")
     (project.path / ".venv").symlink_to(installed(project, shared, case))
-    sample = re.findall(r"`(\w+\.py)`", project.read("README.md").partition("takes them away")[2].partition("\n")[0])
+    sample = re.findall(r"`(\w+\.py)`", project.read("README.md").partition("takes them away")[2].partition("\n#")[0])
     project.run(*WITHOUT_SETUP, "forget-sample")
     names = {path.name for path in project.files() if ".venv" not in path.parts}
     assert sample
