@@ -55,7 +55,7 @@ class Event(NamedTuple):
     """Whether it may ask the registry for the layers of the start."""
 
 
-CODE, README, TEST = "*/about.py", "README.md", "tests/test_pages.py"
+CODE, README, TEST = "*/about.py", "README.md", "tests/test_openapi.py"
 EVENTS = (
     Event("empty", "empty builder", fresh=True),
     Event("nothing", "nothing changed"),
