@@ -322,6 +322,7 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
         "test_tracing",
     )
     assert found == {
+        ".env.example",
         "gunicorn.conf.py",
         "openapi.json",
         "pyproject.toml",
