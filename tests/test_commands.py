@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from tests.conftest import Bake
-from tests.containers import ask, status
+from tests.containers import PYTHON, ask, status
 from tests.support import Project, once
 
 pytestmark = pytest.mark.slow
@@ -130,3 +131,152 @@ def test_containers_of_compose_read_the_env_file(bake: Bake) -> None:
         assert values["DATABASE_URL"] == "postgresql://postgres:postgres@database:5432/postgres"
     published = {name: int(entry["published"]) for name in found for entry in found[name].get("ports", [])}
     assert published == {"web": 8123, "database": 5499, "redis": 6399}
+
+
+@pytest.fixture
+def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Who works, as `id` says: who runs the tests, or another one where that is root, who may do everything."""
+    if os.geteuid():
+        return os.geteuid()
+    program = tmp_path / "bin" / "id"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 1234\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return 1234
+
+
+def give(project: Project, user: int) -> Project:
+    """Make somebody the owner of a project."""
+    if os.geteuid() == 0:
+        project.run("chown", "--recursive", f"{user}:{user}", ".")
+    return project
+
+
+@pytest.fixture
+def compose_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let projects of one name be up side by side."""
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"layercake-test-{uuid4().hex[:8]}")
+
+
+def choose_ports(project: Project) -> int:
+    """Choose ports that nothing uses; return that of the service."""
+    ports = {name: free_port() for name in ("PORT", "DATABASE_PORT", "REDIS_PORT")}
+    (project.path / ".env").write_text("".join(f"{name}={port}\n" for name, port in ports.items()), encoding="utf-8")
+    return ports["PORT"]
+
+
+@contextmanager
+def up(project: Project) -> Iterator[str]:
+    """Run `make up`, until it is ready and takes changes; yield its address."""
+    log, address = project.path.parent / "up.log", f"http://127.0.0.1:{choose_ports(project)}"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            ["make", "up"], cwd=project.path, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: ready(address) and "Watch enabled" in log.read_text(errors="replace"), log)
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # asked to end amid a change, it may wait without end
+            process.wait()
+            project.run("docker", "compose", "down", "--timeout", "1", "--rmi", "local", "--volumes")
+
+
+def ready(address: str) -> bool:
+    """Return whether a service answers, and is ready."""
+    try:
+        return status(f"{address}/readyz") == 200
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], log: Path) -> None:
+    """Wait until something is so; when it never is, say what the log has."""
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text(errors="replace")
+        time.sleep(0.5)
+
+
+AS_THE_JOBS = ("setpriv", "--reuid=10001", "--regid=10001", "--clear-groups")
+LOOK = """
+from sqlalchemy import inspect
+from flask_service import create_app
+from flask_service.database import engine
+with create_app().app_context():
+    print([column["name"] for column in inspect(engine()).get_columns("notes")])
+"""
+WRITE = """
+from sqlalchemy import text
+from flask_service import create_app
+from flask_service.database import engine
+with create_app().app_context(), engine().begin() as connection:
+    connection.execute(text("INSERT INTO notes (text, colour) VALUES ('by a worker', 'red')"))
+"""
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_migration_that_docker_alone_writes_arrives_in_what_is_up(
+    bake: Bake, database: str, somebody: int, compose_of_its_own: None
+) -> None:
+    project = give(bake(database=database, background_jobs="celery", python_version=PYTHON), somebody)
+    (model,) = (path for path in project.path.glob("flask_service/**/*.py") if "class Note(Model" in path.read_text())
+
+    def run(service: str, *command: str) -> str:
+        return project.run("docker", "compose", "exec", "--no-TTY", service, *command, check=False).stdout
+
+    with up(project) as address:
+        assert "colour" not in run("web", "python", "-c", LOOK)
+        with model.open("a", encoding="utf-8") as file:
+            file.write("    colour: Mapped[str | None]\n")
+        project.run("make", "migration", "NAME=a colour", "DOCKER=1")
+        (migration,) = project.path.glob("flask_service/migrations/versions/*_a_colour.py")
+        assert migration.stat().st_uid == somebody
+        log = project.path.parent / "up.log"
+        wait_until(lambda: "colour" in run("web", "python", "-c", LOOK) and ready(address), log)
+        wait_until(lambda: "colour" in run("worker", "grep", "-r", "colour", "flask_service/migrations"), log)
+        processes = "cat /proc/[0-9]*/status | grep -E '^(Name|Uid)' | paste - - | grep celery | cut -f 4 | sort -u"
+        assert run("worker", "sh", "-c", processes).split() == ["10001"]
+        assert run("worker", *AS_THE_JOBS, "python", "-c", WRITE) == ""
+        assert "by a worker" in ask(f"{address}/api/notes")
+
+
+@pytest.mark.docker
+def test_docker_alone_tests_lints_and_describes_a_service(bake: Bake, somebody: int, compose_of_its_own: None) -> None:
+    project = give(bake(database="postgresql", background_jobs="celery", python_version=PYTHON), somebody)
+    choose_ports(project)
+    before = project.read("openapi.json")
+    (project.path / "openapi.json").write_text("", encoding="utf-8")
+    try:
+        project.run("make", "openapi", "lint", "format", "DOCKER=1")
+        assert project.read("openapi.json") == before
+        tested = project.run("make", "test", "DOCKER=1").stdout
+        assert re.search(r"=+ \d+ passed in ", tested), tested  # and none was skipped
+    finally:
+        project.run("docker", "compose", "down", "--timeout", "1", "--rmi", "local", "--volumes")
+    assert {path.stat().st_uid for path in project.path.rglob("*")} <= {somebody, os.geteuid()}
+    assert (project.path / ".mypy_cache").stat().st_uid == somebody
+    assert not list(project.path.rglob("__pycache__"))
+
+
+def test_a_server_that_does_not_answer_is_one_line_that_says_how_to_start_it(
+    bake: Bake, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "APP_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    project = installed(bake(database="postgresql", background_jobs="celery"), shared)
+    (project.path / ".env").write_text(f"DATABASE_PORT={free_port()}\nREDIS_PORT={free_port()}\n", encoding="utf-8")
+    said = project.run("make", "--old-file", ".venv/installed", "run", check=False).stdout
+    command, error, *end = said.splitlines()
+    assert "flask --app flask_service migrate" in command
+    assert re.fullmatch(
+        r"Error: .*refused\. Start the database with: docker compose up --detach --wait database redis", error
+    )
+    assert len(end) == 1  # make's own
+    found = project.run(
+        ".venv/bin/flask", "--app", "flask_service", "find-redis", check=False, timeout=60, APP_ENV="development"
+    )
+    assert found.stdout == "Error: Redis does not answer; start it with: docker compose up --detach --wait redis\n"

@@ -34,6 +34,9 @@ PATIENCE = 600
 {% if cookiecutter.database == "postgresql" %}
 MIGRATION_LOCK = 4208136241
 """The advisory lock that a migration holds; any number that nothing else in the database uses."""
+
+START = "Start the database with: docker compose up --detach --wait database{% if cookiecutter.background_jobs == "celery" %} redis{% endif %}"
+"""What a developer is told."""
 {% endif %}
 logger = logging.getLogger(__name__)
 
@@ -72,6 +75,10 @@ def init_app(app: Flask) -> None:
         try:
             click.echo(f"The schema is at {bring_up_to_date()}.")
         except OperationalError as error:
+{%- if cookiecutter.database == "postgresql" %}
+            if error.statement is None and not settings.is_production:  # there is no connection
+                raise click.ClickException(f"{str(error.orig).splitlines()[0]}. {START}") from None
+{%- endif %}
             raise click.ClickException(f"The database cannot be migrated. {error.orig}") from None
 
 
