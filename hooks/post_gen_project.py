@@ -34,12 +34,17 @@ def first_steps() -> str:
     python = PROJECT["python"]
     right = f"import ensurepip, sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != {python!r})"
     enter = f":\n\n  cd {Path.cwd().name}\n  "
+    if works("git", "--version") and not works("git", "rev-parse", "--is-inside-work-tree"):
+        enter += "git init\n  "
+    in_docker = f"{enter}make up"
+    if PROJECT["servers"]:
+        enter += f"docker compose up --detach --wait {' '.join(PROJECT['servers'])}\n  "
     if any(works(name, "-c", right) for name in (f"python{python}", "python3", "python")):
         return f"{enter}make setup test\n  make run"
     if works(sys.executable, "-c", right):
         return f"{enter}make setup test PYTHON={shlex.quote(sys.executable)}\n  make run"
     if works("docker", "compose", "version") and works("docker", "version"):
-        return f" (there is no Python {python} here, so in Docker){enter}make up"
+        return f" (there is no Python {python} here, so in Docker){in_docker}"
     return f", install Python {python} or Docker; then{enter}make setup test\n  make run, or all in Docker: make up"
 
 

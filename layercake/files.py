@@ -44,6 +44,9 @@ FILES: dict[str, dict[str, list[str]]] = {
 """Files and folders that exist for some answers only: question -> path in the scaffold -> answers."""
 
 
+SERVERS = {"database": ("database", "postgresql"), "redis": ("background_jobs", "celery")}
+"""Services of compose.yaml that `make run` needs: the question, and the answer that brings them."""
+
 TEMPLATE = SCAFFOLD.parent
 WHOLE = {
     "dependency_manager": TEMPLATE / "templates" / "managers",
@@ -80,7 +83,7 @@ def is_in(answers: Mapping[str, str], path: str) -> bool:
 
 
 def facts(answers: Mapping[str, str]) -> dict[str, object]:
-    """Return what hooks need to know: the files of a project, the folders that only other answers have, and its Python.
+    """Return what hooks need to know: the files of a project, the folders that only other answers have, and so on.
 
     Inner folders come first.
     """
@@ -96,6 +99,7 @@ def facts(answers: Mapping[str, str]) -> dict[str, object]:
         "files": [rendered(entry) for entry in entries if entry.is_file() and not is_out(entry)],
         "folders": [rendered(entry) for entry in entries if entry.is_dir() and is_out(entry)],
         "python": answers["python_version"],
+        "servers": [name for name, (question, answer) in SERVERS.items() if answers[question] == answer],
     }
 
 

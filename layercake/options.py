@@ -36,7 +36,7 @@ OPTIONS = {
         what="SQLAlchemy, migrations with Alembic, a sample resource",
         plain="none",
         words=r"alembic|database|migrat|postgres|psycopg|sqlalchemy|sqlite|\bnotes?\b",
-        services={"sqlite": ("migrate",), "postgresql": ("migrate", "database")},
+        services={"postgresql": ("database",)},
     ),
     "background_jobs": Option(
         what="workers, retries, a sample job; Redis",

@@ -25,6 +25,7 @@ from tests.support import (
     Template,
     Terminal,
     contents,
+    git,
     has_image,
     tool,
 )
@@ -411,10 +412,29 @@ def test_a_folder_that_cannot_be_written_is_a_failure_that_leaves_nothing(person
 def test_the_last_words_are_for_this_machine(
     person: Person, tmp_path: Path, python: str, programs: dict[str, int], words: str
 ) -> None:
-    for name in (f"python{python}", "python3", "python", "docker"):
+    for name in (f"python{python}", "python3", "python", "docker", "git"):
         program = tmp_path / name
         program.write_text(f"#!/bin/sh\nexit {programs.get(name, 1)}\n", encoding="utf-8")
         program.chmod(0o755)
     settings = {"LAYERCAKE_LOCK": "skip", "PATH": f"{tmp_path}:/bin"}
     result = person.cookiecutter("--no-input", f"python_version={python}", **settings)
     assert f"\nYour service is ready. {words}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("database", "background_jobs", "servers"),
+    [("sqlite", "none", ""), ("postgresql", "none", " database"), ("none", "celery", " redis"), ("postgresql", "celery", " database redis")],
+)  # fmt: skip
+def test_the_last_words_start_the_servers_first(
+    person: Person, database: str, background_jobs: str, servers: str
+) -> None:
+    answers = (f"python_version={HERE}", f"database={database}", f"background_jobs={background_jobs}")
+    said = person.cookiecutter("--no-input", *answers, LAYERCAKE_LOCK="skip").stdout
+    start = f"  docker compose up --detach --wait{servers}\n" if servers else ""
+    assert f"\n  cd flask-service\n  git init\n{start}  make setup test" in said
+
+
+def test_the_last_words_make_no_repository_inside_of_one(person: Person) -> None:
+    git(person.work, "init", "--quiet")
+    said = person.cookiecutter("--no-input", f"python_version={HERE}", LAYERCAKE_LOCK="skip").stdout
+    assert "\n  cd flask-service\n  make setup test" in said

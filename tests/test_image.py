@@ -294,6 +294,7 @@ def test_exactly_this_enters_the_build(bake: Bake) -> None:
     context = project.path.parent / "context"
     found = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
     assert found == {
+        ".env.example",
         "gunicorn.conf.py",
         "openapi.json",
         "pyproject.toml",

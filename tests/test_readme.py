@@ -22,7 +22,7 @@ from tests.support import HERE, Project, Template, tool
 pytestmark = pytest.mark.slow
 
 SERVES = re.compile(r"make (run|up)$|docker run ")
-DOCKER = re.compile(r"make (up|build|cache-check)$|docker ")
+DOCKER = re.compile(r"make (up|build|cache-check)$|docker |DOCKER=1$")
 
 
 def commands(readme: str) -> list[str]:

@@ -290,6 +290,8 @@ def test_compose_accepts_its_file(matrix: dict[str, Project]) -> None:
         project.read("compose.yaml"): (case, project) for case, project in zip(CASES, matrix.values(), strict=True)
     }
     for case, project in different.values():
-        result = project.run("docker", "compose", "config", "--format", "json")
-        wanted = {"web"}.union(*(option.services.get(case[question], ()) for question, option in OPTIONS.items()))
+        result = project.run("docker", "compose", "--profile", "*", "config", "--format", "json")
+        wanted = {"web", "commands"}.union(
+            *(option.services.get(case[question], ()) for question, option in OPTIONS.items())
+        )
         assert json.loads(result.stdout)["services"].keys() == wanted

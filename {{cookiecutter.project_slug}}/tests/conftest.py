@@ -42,7 +42,8 @@ from {{ cookiecutter.package_name }}.core.settings import Settings
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away the settings of whoever runs the tests, and where their traces go."""
+    """Take away the settings of whoever runs the tests, their .env, and where their traces go."""
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     traces = [name for name in os.environ if name.startswith("OTEL_")]
     for name in (*Settings.model_fields, *traces):
         monkeypatch.delenv(name.upper(), raising=False)

@@ -42,7 +42,7 @@ def test_connections_that_the_server_has_dropped_are_replaced(app: Flask, client
     assert client.get("/ask").status_code == 200
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:p@ss:hunter2@host/db", "mysql://db/x", postgresql.DEVELOPMENT_URL])
+@pytest.mark.parametrize("url", ["postgresql://u:p@ss:hunter2@host/db", "mysql://db/x", postgresql.development_url()])
 def test_production_refuses_what_is_no_database_of_its_own_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"postgresql://user:password@host:5432/name|write @ as %40") as error:
         postgresql.check_url(url, production=True)

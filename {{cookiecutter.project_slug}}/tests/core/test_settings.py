@@ -1,6 +1,9 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from {{ cookiecutter.package_name }}.core.settings import SettingsError, load_settings
+from {{ cookiecutter.package_name }}.core.settings import Settings, SettingsError, load_settings
 
 GOOD_KEY = "0123456789abcdef0123456789abcdef"
 
@@ -64,3 +67,33 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_development_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "development")
     assert not load_settings().is_production
+
+
+def test_a_variable_of_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("APP_ENV=development\nLOG_LEVEL=ERROR\nWEB_THREADS=7\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for name in ("APP_ENV", "WEB_THREADS", "FLASK_SKIP_DOTENV"):  # what is loaded goes away after the test
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    settings = load_settings()
+    assert (settings.app_env, settings.log_level, settings.web_threads) == ("development", "DEBUG", 7)
+
+
+def test_the_example_of_an_env_file_has_every_setting_and_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parent.parent.parent
+    example = (folder / ".env.example").read_text(encoding="utf-8")
+    assert not re.findall(r"^[^#\n].*", example, flags=re.MULTILINE), "a copy of it would change something"
+    defaults = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", example, flags=re.MULTILINE))
+    settings = {name.upper() for name in Settings.model_fields}
+    assert settings <= defaults.keys(), "a setting is missing"
+    ports = defaults.keys() - settings  # where compose.yaml publishes its servers
+    assert all(name.endswith("_PORT") for name in ports), "there is no such setting"
+    assert defaults.pop("APP_ENV") == "production"
+    monkeypatch.setenv("APP_ENV", "development")
+    for name in ports:
+        monkeypatch.delenv(name, raising=False)
+    without = load_settings()
+    for name, value in defaults.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == without

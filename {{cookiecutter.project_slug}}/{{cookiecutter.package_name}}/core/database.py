@@ -56,6 +56,9 @@ def init_app(app: Flask) -> None:
         try:
             click.echo(f"The schema is at {bring_up_to_date()}.")
         except OperationalError as error:
+            if error.statement is None and not settings.is_production:  # there is no connection
+                said, how_to_start = str(error.orig).splitlines()[0], {{ cookiecutter.database }}.HOW_TO_START
+                raise click.ClickException(f"{said}; {how_to_start}") from None
             raise click.ClickException(f"The database cannot be migrated. {error.orig}") from None
 
 

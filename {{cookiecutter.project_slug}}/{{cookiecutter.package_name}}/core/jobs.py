@@ -13,6 +13,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import before_task_publish, task_postrun, task_prerun
 from celery.utils.time import get_exponential_backoff_interval
+from click import ClickException
 from flask import Flask, Response, current_app
 from kombu.exceptions import OperationalError as BrokerError
 {%- if cookiecutter.database != "none" %}
@@ -53,6 +54,16 @@ def init_app(app: Flask) -> None:
     for error in REDIS_FAILURES:
         app.register_error_handler(error, unavailable)
     add_check(app, "redis", ping)
+
+    @app.cli.command("find-redis")
+    def find_redis() -> None:
+        """Say on a developer's machine how to start Redis, when it does not answer."""
+        try:
+            ping()
+        except redis.RedisError:
+            raise ClickException(
+                "Redis does not answer; start it with: docker compose up --detach --wait redis"
+            ) from None
 
 
 def ping() -> None:

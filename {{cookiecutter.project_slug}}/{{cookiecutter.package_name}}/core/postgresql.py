@@ -1,5 +1,6 @@
 """What is special about PostgreSQL: its URLs, its connections, and how its migrations take turns."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ import click
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, TimeoutError
 
-DEVELOPMENT_URL = "postgresql://postgres:postgres@localhost:5432/postgres"
 URL_ERRORS = (ArgumentError, ValueError)  # of make_url
 PATIENCE = 600
 """Seconds that a migration waits for another one."""
@@ -19,10 +19,18 @@ MIGRATION_LOCK = 4208136241
 
 MIGRATION_OPTIONS: dict[str, Any] = {}
 
+HOW_TO_START = "start it with: docker compose up --detach --wait database"
+"""What a developer is told when it does not answer."""
+
+
+def development_url() -> str:
+    """Return where compose.yaml publishes its database: it is there as long as nobody says otherwise."""
+    return f"postgresql://postgres:postgres@localhost:{os.environ.get('DATABASE_PORT') or 5432}/postgres"
+
 
 def check_url(url: str, *, production: bool) -> str:
     """Return the URL of a database, with its driver. Raises ValueError for others, in production for development's."""
-    if production and url == DEVELOPMENT_URL:
+    if production and url == development_url():
         raise ValueError("production needs a database of its own, like postgresql://user:password@host:5432/name")
     try:
         parsed = make_url(url)

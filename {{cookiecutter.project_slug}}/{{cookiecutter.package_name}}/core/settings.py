@@ -1,26 +1,33 @@
-"""Settings, read once from environment variables named like the fields below, in upper case.
+"""Settings, read once from environment variables named like the fields below, in upper case, or from a file .env.
 
 Without APP_ENV the service takes itself to be in production: what is forgotten must fail, not run open.
 """
 
-{% if cookiecutter.error_tracking == "sentry" %}import re
+{% if cookiecutter.background_jobs == "celery" %}import os
+{% endif %}{% if cookiecutter.error_tracking == "sentry" %}import re
 {% endif %}from typing import Literal
 {%- if cookiecutter.background_jobs == "celery" %}
 from urllib.parse import urlsplit
 {%- endif %}
 
 from click import ClickException
+from flask.cli import load_dotenv
+from flask.helpers import get_load_dotenv
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 {%- if cookiecutter.database != "none" %}
 
-from {{ cookiecutter.package_name }}.core.{{ cookiecutter.database }} import DEVELOPMENT_URL, check_url
+from {{ cookiecutter.package_name }}.core.{{ cookiecutter.database }} import check_url, development_url
 {%- endif %}
 
 METRICS_PORT = 9000
 INSECURE_KEY = "insecure-key-for-development-only"
 {%- if cookiecutter.background_jobs == "celery" %}
-DEVELOPMENT_REDIS = "redis://localhost:6379/0"
+
+
+def development_redis() -> SecretStr:
+    """Return where compose.yaml publishes its Redis."""
+    return SecretStr(f"redis://localhost:{os.environ.get('REDIS_PORT') or 6379}/0")
 {%- endif %}
 
 
@@ -46,12 +53,12 @@ class Settings(BaseSettings):
     """The least severe message that is logged."""
 {%- if cookiecutter.database != "none" %}
 
-    database_url: SecretStr = SecretStr(DEVELOPMENT_URL)
+    database_url: SecretStr = Field(default_factory=lambda: SecretStr(development_url()))
     """Where the database is{% if cookiecutter.database == "sqlite" %}, like sqlite:////data/service.db{% elif cookiecutter.database == "postgresql" %}, like postgresql://user:password@host:5432/name{% endif %}."""
 {%- endif %}
 {%- if cookiecutter.background_jobs == "celery" %}
 
-    redis_url: SecretStr = SecretStr(DEVELOPMENT_REDIS)
+    redis_url: SecretStr = Field(default_factory=development_redis)
     """Where Redis is, which keeps the jobs, like redis://:password@host:6379/0."""
 
     job_timeout: int = Field(default=60, gt=0)
@@ -126,7 +133,7 @@ class Settings(BaseSettings):
     @classmethod
     def refuse_what_is_no_redis(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
         """Refuse what is no URL of Redis, and in production the one for development."""
-        if in_production(info) and url.get_secret_value() == DEVELOPMENT_REDIS:
+        if in_production(info) and url == development_redis():
             raise ValueError("production needs a Redis of its own, like redis://:password@host:6379/0")
         try:
             parsed = urlsplit(url.get_secret_value())
@@ -171,11 +178,13 @@ def in_production(info: ValidationInfo) -> bool:
 
 
 def load_settings() -> Settings:
-    """Return the settings that the environment holds.
+    """Return the settings of the environment and, for what it lacks, of the .env that Flask's own commands read too.
 
     Raises:
         SettingsError: a value is missing, wrong or insecure.
     """
+    if get_load_dotenv():  # unless FLASK_SKIP_DOTENV is set
+        load_dotenv()
     try:
         return Settings()
     except ValidationError as error:

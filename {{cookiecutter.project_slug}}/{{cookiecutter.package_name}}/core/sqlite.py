@@ -11,18 +11,25 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, OperationalError, TimeoutError
 
-DEVELOPMENT_URL = "sqlite:///development.db"
 URL_ERRORS = (ArgumentError, ValueError)  # of make_url
 PATIENCE = 600
 """Seconds that a migration waits for others who use the file."""
+
+HOW_TO_START = "see that its folder is there, and may be written to"
+"""What a developer is told when it cannot be opened."""
 
 MIGRATION_OPTIONS: dict[str, Any] = {"render_as_batch": True, "transactional_ddl": True}
 """SQLite can hardly change a table in place, so Alembic copies it."""
 
 
+def development_url() -> str:
+    """Return where the database is as long as nobody says it."""
+    return "sqlite:///development.db"
+
+
 def check_url(url: str, *, production: bool) -> str:
     """Return the URL of a database. Raises ValueError for what is none, and in production for the one of development."""
-    if production and url == DEVELOPMENT_URL:
+    if production and url == development_url():
         raise ValueError("production needs a database of its own, like sqlite:////data/service.db")
     try:
         parsed = make_url(url)
