@@ -70,3 +70,38 @@ def test_the_walk_to_the_first_resource(bake: Bake, shared: Path) -> None:
         name: text for name, text in before.items() if name.endswith(".py")
     }
     assert "/api/things/{thing_id}" in project.read("openapi.json")
+
+
+NESTED = '''"""Blueprints in others, under names of their own, and a module that has none."""
+
+from flask import Blueprint, abort
+
+inner = Blueprint("inner", __name__, url_prefix="/inner")
+outer = Blueprint("outer", __name__, url_prefix="/outer")
+outer.register_blueprint(inner)
+outer.before_request(lambda: abort(403))
+inner.get("/")(lambda: "inside")
+
+
+def init_app(app: object) -> None:
+    """Be called."""
+    print("called")
+'''
+ASK_NESTED = """
+from orders import create_app
+client = create_app().test_client()
+print([client.get(path).status_code for path in ("/outer/inner/", "/inner/")])
+"""
+
+
+@pytest.mark.slow
+def test_a_blueprint_in_another_is_not_there_beside_it(bake: Bake, shared: Path) -> None:
+    case = {"python_version": PYTHON, "database": "none", "background_jobs": "none", "error_tracking": "none"}
+    project = bake(**case, project_slug="orders", package_name="orders")
+    python = installed(project, shared, case) / "bin" / "python"
+    resources = project.path / "orders" / "resources"
+    (resources / "nested.py").write_text(NESTED, encoding="utf-8")
+    (resources / "also.py").write_text(
+        '"""Helpers."""\n\nfrom orders.resources.nested import inner as again\n', encoding="utf-8"
+    )
+    assert project.run(python, "-c", ASK_NESTED, APP_ENV="development").stdout == "called\n[403, 404]\n"

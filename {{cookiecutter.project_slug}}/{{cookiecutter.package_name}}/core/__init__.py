@@ -33,6 +33,7 @@ def make_app(settings: Settings, **config: object) -> APIFlask:
     secure = settings.session_cookie_secure
     app = APIFlask(package, title=about.NAME, version=about.API_VERSION, spec_path=None, docs_path=None)
     app.config.update(
+        openapi.CONFIG,
         SETTINGS=settings,
         SECRET_KEY=settings.secret_key.get_secret_value(),
         MAX_CONTENT_LENGTH=settings.max_content_length,

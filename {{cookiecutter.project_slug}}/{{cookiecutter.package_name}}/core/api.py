@@ -64,7 +64,7 @@ class StrictAdapter(PydanticAdapter):
             InvalidRequest: a value does not fit; it becomes a 422 problem that names each field.
         """
         try:
-            if location == "json":
+            if location == "json" or (location == "json_or_form" and request.is_json):
                 return self.model_class.model_validate_json(json_body(), strict=True)
             return self.model_class.model_validate(texts(self.model_class, request, location))
         except ValidationError as error:
@@ -75,7 +75,7 @@ class StrictAdapter(PydanticAdapter):
 
     def serialize_output(self, data: Any, many: bool = False) -> Any:
         """Return an answer as JSON has it, made from a model, a dict, or an object with such attributes."""
-        kind = TypeAdapter(list[self.model_class] if many else self.model_class)  # type: ignore[name-defined]
+        kind = answers(self.model_class, many)
         return kind.dump_python(kind.validate_python(data, from_attributes=True), mode="json", by_alias=True)
 
     def get_openapi_schema(self, **_: Any) -> dict[str, Any]:
@@ -95,6 +95,12 @@ registry.register("pydantic", StrictAdapter)
 
 models: dict[str, Model] = {}
 """The models that are described by their name alone."""
+
+
+@cache
+def answers(model: Model, many: bool) -> TypeAdapter[Any]:
+    """Return what checks and writes answers of a model, or lists of them."""
+    return TypeAdapter(list[model] if many else model)  # type: ignore[valid-type]
 
 
 def json_body() -> bytes:

@@ -29,11 +29,21 @@ PROBLEMS = {
 }
 
 
+CONFIG = {
+    "DESCRIPTION": about.DESCRIPTION,
+    "AUTO_OPERATION_ID": True,
+    "AUTO_SERVERS": False,
+    # These have other types, and bare views are no operations.
+    "AUTO_200_RESPONSE": False,
+    "AUTO_404_RESPONSE": False,
+    "AUTO_AUTH_ERROR_RESPONSE": False,
+    "AUTO_VALIDATION_ERROR_RESPONSE": False,
+}
+"""How APIFlask describes."""
+
+
 def init_app(app: APIFlask) -> None:
     """Describe problems as they are, and add `flask openapi`, which prints the description."""
-    app.config.update(DESCRIPTION=about.DESCRIPTION, AUTO_OPERATION_ID=True, AUTO_SERVERS=False)
-    for answer in ("200_RESPONSE", "404_RESPONSE", "VALIDATION_ERROR_RESPONSE", "AUTH_ERROR_RESPONSE"):
-        app.config[f"AUTO_{answer}"] = False
     app.spec_processor(partial(complete, app))
 
     @app.cli.command("openapi")
