@@ -204,14 +204,14 @@ AS_THE_JOBS = ("setpriv", "--reuid=10001", "--regid=10001", "--clear-groups")
 LOOK = """
 from sqlalchemy import inspect
 from flask_service import create_app
-from flask_service.database import engine
+from flask_service.core.database import engine
 with create_app().app_context():
     print([column["name"] for column in inspect(engine()).get_columns("notes")])
 """
 WRITE = """
 from sqlalchemy import text
 from flask_service import create_app
-from flask_service.database import engine
+from flask_service.core.database import engine
 with create_app().app_context(), engine().begin() as connection:
     connection.execute(text("INSERT INTO notes (text, colour) VALUES ('by a worker', 'red')"))
 """
@@ -223,15 +223,17 @@ def test_a_migration_that_docker_alone_writes_arrives_in_what_is_up(
     bake: Bake, database: str, somebody: int, compose_of_its_own: None
 ) -> None:
     project = give(bake(database=database, background_jobs="celery", python_version=PYTHON), somebody)
-    (model,) = (path for path in project.path.glob("flask_service/**/*.py") if "class Note(Model" in path.read_text())
+    model = project.path / "flask_service" / "resources" / "notes.py"
+    column = "    text: Mapped[str] = mapped_column(String(500))\n"
 
     def run(service: str, *command: str) -> str:
         return project.run("docker", "compose", "exec", "--no-TTY", service, *command, check=False).stdout
 
     with up(project) as address:
         assert "colour" not in run("web", "python", "-c", LOOK)
-        with model.open("a", encoding="utf-8") as file:
-            file.write("    colour: Mapped[str | None]\n")
+        text = model.read_text(encoding="utf-8")
+        assert column in text
+        model.write_text(text.replace(column, f"{column}    colour: Mapped[str | None]\n"), encoding="utf-8")
         project.run("make", "migration", "NAME=a colour", "DOCKER=1")
         (migration,) = project.path.glob("flask_service/migrations/versions/*_a_colour.py")
         assert migration.stat().st_uid == somebody

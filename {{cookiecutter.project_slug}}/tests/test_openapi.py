@@ -6,6 +6,7 @@ from pathlib import Path
 from apiflask import APIBlueprint, APIFlask
 
 from {{ cookiecutter.package_name }} import create_app
+from {{ cookiecutter.package_name }}.core.api import spec_of
 from {{ cookiecutter.package_name }}.core.openapi import description
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
@@ -21,4 +22,7 @@ def test_every_operation_says_what_it_returns(settings: Settings) -> None:
     app: APIFlask = create_app(settings)
     for rule in app.url_map.iter_rules():
         if isinstance(app.blueprints.get(rule.endpoint.rpartition(".")[0]), APIBlueprint):
-            assert hasattr(app.view_functions[rule.endpoint], "_spec"), f"{rule.endpoint}: add @blueprint.output(...)"
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                spec = spec_of(app.view_functions[rule.endpoint], method)
+                noted = spec.keys() & {"response", "responses", "hide"}
+                assert noted, f"{method} {rule}: add @blueprint.output(...), or @blueprint.doc(hide=True) for a page"

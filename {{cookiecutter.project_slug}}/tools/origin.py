@@ -39,6 +39,8 @@ def release() -> str:
         raise OriginError(
             f"{RECORD.name} does not say what template this service was made from; restore it, or run `cruft link`"
         ) from error
+    if not isinstance(url, str):
+        raise OriginError(f"{RECORD.name} names no template; restore it, or run `cruft link`")
     if not commit:
         raise OriginError(f"{RECORD.name} names no commit of {url}; write the one to use there, or run `cruft link`")
     if os.path.isdir(url):

@@ -1,15 +1,16 @@
 import io
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
 from apiflask import APIBlueprint, APIFlask
+from apiflask.fields import UploadFile
 from apiflask.views import MethodView
 from flask import Flask
 from flask.testing import FlaskClient
-from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field
-from werkzeug.datastructures import FileStorage
+from pydantic import BaseModel, Field, RootModel, computed_field
 
 from {{ cookiecutter.package_name }}.core.api import Input, Location, PageQuery
 from {{ cookiecutter.package_name }}.core.openapi import description
@@ -51,10 +52,10 @@ class Search(PageQuery):
 
 
 class Upload(Input):
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     name: str
-    file: FileStorage
+    file: UploadFile
+    age: int | None = None
+    tags: Sequence[str] = Field(default=(), validation_alias="tag")
 
 
 class Agent(BaseModel):
@@ -157,6 +158,7 @@ def test_a_fitting_body_is_accepted_and_the_answer_has_what_its_model_says(clien
         ("application/json", '{"amount": 3, "colour": "red"}', 422),
         ("application/json", '{"amount": 3, "label": "nul \\u0000"}', 422),
         ("application/json", '{"amount": 3, "inner": {"a": ["\\u0000"]}}', 422),
+        ("application/json", '{"amount": 3, "inner": {"\\u0000": []}}', 422),
         ("application/json", "[]", 422),
     ],
 )
@@ -187,6 +189,21 @@ def test_a_query_that_no_operation_knows_is_refused(client: FlaskClient) -> None
     assert client.put(f"/probes/class/{UUID(int=1)}?colour=red", json={"amount": 3}).status_code == 422
 
 
+def test_what_browsers_ask_before_a_request_is_answered(client: FlaskClient) -> None:
+    assert client.options("/probes?colour=red").status_code == 200
+
+
+def test_what_is_no_model_is_refused_where_it_is_written() -> None:
+    with pytest.raises(TypeError, match="RootModel"):
+        blueprint.output(Probe | None)  # type: ignore[arg-type]
+
+
+def test_a_description_changes_no_answer(app: APIFlask, client: FlaskClient) -> None:
+    before = client.get("/").status_code, client.options(f"/probes/class/{UUID(int=1)}?x=1").status_code
+    assert description(app) is description(app)
+    assert (client.get("/").status_code, client.options(f"/probes/class/{UUID(int=1)}?x=1").status_code) == before
+
+
 def test_a_path_with_a_nul_leads_nowhere(client: FlaskClient) -> None:
     assert client.get("/probe/a%00b").status_code == 404
 
@@ -195,7 +212,8 @@ def test_what_is_not_json_is_read_by_the_model_too(client: FlaskClient) -> None:
     found = client.get("/probes/search/2?colour=red&colour=blue").json
     assert found == [{"amount": 2, "colour": colour, "twice": 4} for colour in ("red", "blue")]
     file = (io.BytesIO(b"12345"), "five.txt")
-    assert client.post("/probes/upload", data={"name": "five", "file": file}).json == Probe(amount=5).model_dump()
+    form = {"name": "five", "file": file, "age": "", "tag": ["a", "b"], "csrf_token": "of the form"}
+    assert client.post("/probes/upload", data=form).json == Probe(amount=5).model_dump()
     assert client.post("/probes/upload", data={"name": "five"}).status_code == 422
     assert client.get("/probes/agent", headers={"User-Agent": "curl"}).json == {"user_agent": "curl"}
 
@@ -223,6 +241,8 @@ def test_the_description_has_every_operation_with_what_it_takes_and_returns(docu
     assert list(add["responses"]) == ["201", "400", "411", "413", "415", "422", "default"]
     assert list(add["responses"]["201"]["headers"]) == ["Location"]
     assert list(add["responses"]["422"]["content"]) == ["application/problem+json"]
+    file = document["components"]["schemas"]["Upload"]["properties"]["file"]
+    assert file == {"type": "string", "format": "binary", "title": "File"}
     found = document["paths"]["/probes/search/{shelf}"]["get"]
     assert found["deprecated"]
     assert found["parameters"][0]["schema"] == {"type": "integer", "minimum": 1, "maximum": 9}

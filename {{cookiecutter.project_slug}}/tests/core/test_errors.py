@@ -1,6 +1,7 @@
 import pytest
 from apiflask import APIFlask, abort
-from flask import Flask, request
+from flask import Flask, Response, request
+from flask import abort as flask_abort
 from flask.testing import FlaskClient
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -35,13 +36,31 @@ def test_a_wrong_method_keeps_the_allow_header(client: FlaskClient) -> None:
 def test_an_error_of_the_library_is_a_problem_too(app: APIFlask) -> None:
     @app.get("/gone")
     def gone() -> None:
-        abort(410, "It was here.", headers={"X-Own": "kept"})
+        abort(410, "It was here.", {"json": {"a": ["Why?"]}}, {"X-Own": "kept"}, {"since": "May"})
 
     response = app.test_client().get("/gone")
     assert (response.status_code, response.content_type) == (410, "application/problem+json")
     assert response.json is not None
-    assert response.json["detail"] == "It was here."
+    assert (response.json["detail"], response.json["since"]) == ("It was here.", "May")
+    assert response.json["errors"] == [{"field": "a", "message": "Why?"}]
     assert response.headers["X-Own"] == "kept"
+
+
+def test_an_error_may_say_anything_and_have_an_answer_of_its_own(app: Flask) -> None:
+    app.get("/dict", endpoint="dict")(lambda: flask_abort(400, description={"x": 1}))
+    app.get("/own", endpoint="own")(lambda: flask_abort(Response("mine", 401)))
+    client = app.test_client()
+    assert client.get("/dict").status_code == 400
+    assert client.get("/own").text == "mine"
+
+
+def test_a_page_that_cannot_be_shown_is_a_problem(app: Flask) -> None:
+    @app.context_processor
+    def break_it() -> dict[str, str]:
+        raise RuntimeError
+
+    response = app.test_client().get("/nothing-here", headers=BROWSER)
+    assert (response.status_code, response.content_type) == (404, "application/problem+json")
 
 
 @pytest.mark.parametrize("headers", [{}, BROWSER])

@@ -10,22 +10,27 @@
 `make openapi` writes the description to openapi.json. APIFlask's documentation has the rest: https://apiflask.com
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 from urllib.parse import quote, urlencode
 
 from apiflask import APIFlask
 from apiflask.schema_adapters import registry
+from apiflask.schema_adapters.marshmallow import MarshmallowAdapter
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Request, current_app, request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from marshmallow import Schema
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 from werkzeug.exceptions import BadRequest, LengthRequired, NotFound, UnsupportedMediaType
 
 from {{ cookiecutter.package_name }}.core.errors import FieldError, InvalidRequest
 
 Model = type[BaseModel]
+NO_NUL = r"^[^\u0000]*$"
 
 
 class Input(BaseModel):
@@ -63,13 +68,16 @@ class StrictAdapter(PydanticAdapter):
             BadRequest: it is not JSON.
             InvalidRequest: a value does not fit; it becomes a 422 problem that names each field.
         """
+        if self.many:
+            raise TypeError(f"take a list as a model of its own: RootModel[list[{self.model_class.__name__}]]")
+        is_json = location == "json" or (location == "json_or_form" and request.is_json)
         try:
-            if location == "json" or (location == "json_or_form" and request.is_json):
+            if is_json:
                 return self.model_class.model_validate_json(json_body(), strict=True)
             return self.model_class.model_validate(texts(self.model_class, request, location))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
-            if found[0]["type"] == "json_invalid":
+            if is_json and found[0]["type"] == "json_invalid":
                 raise BadRequest("The body is not JSON.") from None
             raise invalid((".".join(map(str, item["loc"])), item["msg"]) for item in found) from None
 
@@ -91,7 +99,19 @@ class StrictAdapter(PydanticAdapter):
         return name if models.setdefault(name, self.model_class) is self.model_class else f"{module}_{name}"
 
 
+class OtherAdapter(MarshmallowAdapter):
+    """How APIFlask uses what is no model: it takes anything, also what nobody could read."""
+
+    def __init__(self, schema: Any, *arguments: Any, **options: Any) -> None:
+        """Raise TypeError for what is neither a schema nor a dict of fields, such as a union."""
+        kind = schema if isinstance(schema, type) else type(schema)
+        if not issubclass(kind, Schema | dict):
+            raise TypeError(f"{schema} is no model; make it one: class Answer(RootModel[{schema}]): ...")
+        super().__init__(schema, *arguments, **options)
+
+
 registry.register("pydantic", StrictAdapter)
+registry.register("marshmallow", OtherAdapter)
 
 models: dict[str, Model] = {}
 """The models that are described by their name alone."""
@@ -118,7 +138,7 @@ def json_body() -> bytes:
 
 def texts(model: Model, request: Request, location: str) -> dict[str, Any]:
     """Return what is not JSON by name: a text or a file, or several where the model has a list."""
-    fields = [field.alias or name for name, field in model.model_fields.items()]
+    fields = {alias: field for name, field in model.model_fields.items() for alias in aliases(name, field)}
     given: dict[str, list[Any]]
     if location == "headers":
         given = {name: request.headers.getlist(name.replace("_", "-")) for name in fields}
@@ -128,24 +148,40 @@ def texts(model: Model, request: Request, location: str) -> dict[str, Any]:
         given = request.args.to_dict(flat=False)
     elif location in ("path", "view_args"):
         given = {name: [value] for name, value in (request.view_args or {}).items()}
-    else:  # the kinds of forms
-        given = {**request.form.to_dict(flat=False), **request.files.to_dict(flat=False)}
+    elif location in ("form", "files", "form_and_files", "json_or_form"):
+        given = form(fields)
+    else:
+        raise ValueError(f"there is no place {location!r} in a request")
     refuse_nul(given)
-    several = lists(model)
+    several = {name for name, field in fields.items() if is_several(field.annotation)}
     if repeated := [name for name, values in given.items() if len(values) > 1 and name not in several]:
         raise invalid((name, "Give it once") for name in repeated)
     return {name: values if name in several else values[0] for name, values in given.items() if values}
 
 
-@cache
-def lists(model: Model) -> frozenset[str]:
-    """Return the names of the fields that may be given several times."""
-    kinds = (list, set, frozenset, tuple)
-    return frozenset(
-        field.alias or name
-        for name, field in model.model_fields.items()
-        if any(get_origin(kind) in kinds for kind in (field.annotation, *get_args(field.annotation)))
-    )
+def form(fields: dict[str, FieldInfo]) -> dict[str, list[Any]]:
+    """Return what a form holds, without what browsers send for a field that nobody has filled in, if it may be empty."""
+    given: dict[str, list[Any]] = {**request.form.to_dict(flat=False), **request.files.to_dict(flat=False)}
+    if "csrf_token" not in fields:
+        given.pop("csrf_token", None)  # it is Flask-WTF's
+    optional = {name for name, field in fields.items() if not field.is_required()}
+    filled = {name: [value for value in values if name not in optional or value] for name, values in given.items()}
+    return {name: values for name, values in filled.items() if values}
+
+
+def aliases(name: str, field: FieldInfo) -> list[str]:
+    """Return the names by which a field is sent."""
+    if isinstance(field.validation_alias, AliasChoices):
+        return [choice for choice in field.validation_alias.choices if isinstance(choice, str)]
+    return [field.validation_alias if isinstance(field.validation_alias, str) else name]
+
+
+def is_several(annotation: Any) -> bool:
+    """Return whether a field may be given several times."""
+    origin = get_origin(annotation) or annotation
+    if origin in (Annotated, Union, UnionType):
+        return any(map(is_several, get_args(annotation)))
+    return isinstance(origin, type) and issubclass(origin, Collection) and not issubclass(origin, str | bytes | Mapping)
 
 
 def refuse_nul(given: object) -> None:
@@ -156,6 +192,7 @@ def refuse_nul(given: object) -> None:
             yield ".".join(map(str, place))
         inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, item in inner:
+            yield from places(key, place)
             yield from places(item, (*place, key))
 
     if found := [*places(given, ())]:
@@ -170,7 +207,9 @@ def say_no_nul(schema: Any) -> Any:
         return schema
     said = {name: say_no_nul(part) for name, part in schema.items()}
     if schema.get("type") == "string" and not schema.keys() & {"const", "enum", "format", "pattern"}:
-        said["pattern"] = r"^[^\u0000]*$"
+        said["pattern"] = NO_NUL
+    if "additionalProperties" in schema and schema["additionalProperties"] is not False:
+        said.setdefault("propertyNames", {"pattern": NO_NUL})
     return said
 
 
@@ -191,10 +230,20 @@ def refuse_what_no_model_sees() -> None:
         raise LengthRequired("Send the body with a Content-Length.")
     if "\0" in request.path:
         raise NotFound
-    view = current_app.view_functions.get(request.endpoint or "")
-    operation = getattr(view, "_method_spec", {}).get(request.method) or getattr(view, "_spec", {})
-    described = operation.keys() & {"response", "responses"}
-    if described and not any(place.startswith("query") for _, place in operation.get("args") or ()):
-        allowed = getattr(operation.get("auth"), "param_name", None)  # a key of the API may be there
-        if unknown := [name for name in request.args if name != allowed]:
-            raise invalid((name, "Extra inputs are not permitted") for name in unknown)
+    if request.args and request.method != "OPTIONS":
+        operation = spec_of(current_app.view_functions.get(request.endpoint or ""), request.method)
+        described = operation.keys() & {"response", "responses"}
+        if described and not any(place.startswith("query") for _, place in operation.get("args") or ()):
+            auth = operation.get("auth")  # a key may be in the query
+            allowed = {getattr(one, "param_name", None) for one in getattr(auth, "_auths", [auth])}
+            if unknown := [name for name in request.args if name not in allowed]:
+                raise invalid((name, "Extra inputs are not permitted") for name in unknown)
+
+
+def spec_of(view: object, method: str) -> dict[str, Any]:
+    """Return what APIFlask's decorators have noted of a view, or of one method of a class-based one."""
+    methods: dict[str, dict[str, Any]] | None = getattr(view, "_method_spec", None)
+    if methods is not None:
+        return methods.get(method, {})
+    spec: dict[str, Any] = getattr(view, "_spec", {})
+    return spec

@@ -54,7 +54,10 @@ def init_app(app: Flask) -> None:
     def migrate() -> None:
         """Bring the schema of the database to what the code needs."""
         try:
-            click.echo(f"The schema is at {bring_up_to_date()}.")
+            reached = bring_up_to_date()
+            click.echo(f"The schema is at {reached}.")
+            if reached and reached not in revisions()[1]:
+                click.echo("This code does not know it: it is taken for newer code's, and was left alone.", err=True)
         except OperationalError as error:
             if error.statement is None and not settings.is_production:  # there is no connection
                 said, how_to_start = str(error.orig).splitlines()[0], {{ cookiecutter.database }}.HOW_TO_START

@@ -4,7 +4,7 @@ from importlib.resources import files
 from typing import Any
 
 from apiflask import APIFlask
-from flask import Blueprint, Response, current_app, make_response, render_template
+from flask import Blueprint, Response, current_app, make_response, render_template, request
 
 from {{ cookiecutter.package_name }} import about
 from {{ cookiecutter.package_name }}.core.openapi import description
@@ -23,7 +23,8 @@ def init_app(app: APIFlask) -> None:
 @docs.get("/openapi.json")
 def openapi() -> dict[str, Any]:
     """Describe the API."""
-    return description(current_app)  # type: ignore[arg-type]
+    document = description(current_app)  # type: ignore[arg-type]
+    return document | {"servers": [{"url": request.script_root}]} if request.script_root else document
 
 
 @docs.get("/docs")

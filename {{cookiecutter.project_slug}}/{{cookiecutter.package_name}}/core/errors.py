@@ -1,13 +1,19 @@
 """Errors: problem+json documents (RFC 9457) for programs, the page `error.html` for browsers."""
 
+import logging
+from collections.abc import Mapping
+
 from apiflask import APIFlask, HTTPError
-from flask import Response, render_template, request
+from apiflask.helpers import get_reason_phrase
+from flask import Response, json, render_template, request
 from pydantic import BaseModel
-from werkzeug.exceptions import HTTPException, UnprocessableEntity, default_exceptions
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from {{ cookiecutter.package_name }} import about
 from {{ cookiecutter.package_name }}.core.logs import request_id
 
+logger = logging.getLogger(__name__)
 PROGRAMS = ("application/problem+json", "application/json")
 """What those accept who get a problem and no page; who accepts anything gets one too."""
 
@@ -47,27 +53,56 @@ def init_app(app: APIFlask) -> None:
 
 def problem_of_library(error: HTTPError) -> Response:
     """Return the answer to an error that APIFlask raises: a failed login, or one of its `abort()`."""
-    found = default_exceptions[error.status_code](error.message)
-    return problem(found, error.headers)
+    document = Problem(
+        title=get_reason_phrase(error.status_code, "Error"),
+        status=error.status_code,
+        detail=error.message,
+        instance=instance(),
+        request_id=request_id.get(),
+        errors=named(error.detail) or None,
+    )
+    return answer(document, Response(headers=Headers(error.headers)), error.extra_data)
 
 
-def problem(error: HTTPException, headers: object = ()) -> Response:
+def named(detail: object) -> list[FieldError]:
+    """Return what APIFlask says of fields, by place and field, as errors."""
+    if not isinstance(detail, dict):
+        return []
+    fields = [item for place in detail.values() if isinstance(place, dict) for item in place.items()]
+    return [FieldError(field=str(field), message=str(text)) for field, texts in fields for text in texts]
+
+
+def problem(error: HTTPException) -> Response:
     """Return the answer to an error; its headers, such as Allow and Retry-After, are kept."""
-    response = Response(status=error.code, headers=error.get_headers())
-    response.headers.extend(headers)  # type: ignore[arg-type]
-    response.vary.add("Accept")
+    if error.response is not None:
+        return error.response  # type: ignore[return-value]
     document = Problem(
         title=error.name,
-        status=response.status_code,
-        detail=error.description,
-        instance=request.path,
+        status=error.code or 500,
+        detail=str(error.description),
+        instance=instance(),
         request_id=request_id.get(),
         errors=error.errors if isinstance(error, InvalidRequest) else None,
     )
+    return answer(document, Response(headers=error.get_headers()), {})
+
+
+def instance() -> str:
+    """Return the path of the request, as the client knows it."""
+    return request.script_root + request.path
+
+
+def answer(document: Problem, response: Response, more: Mapping[str, object]) -> Response:
+    """Return a page for who prefers one, and can be shown it, else the problem."""
+    response.status_code = document.status
+    response.vary.add("Accept")
     if request.accept_mimetypes.best_match([*PROGRAMS, "text/html"]) == "text/html":
-        response.data = render_template("error.html", about=about, problem=document)
-        response.content_type = "text/html; charset=utf-8"
-    else:
-        response.data = document.model_dump_json(exclude_none=True)
-        response.content_type = "application/problem+json"
+        try:
+            response.data = render_template("error.html", about=about, problem=document)
+            response.content_type = "text/html; charset=utf-8"
+            return response
+        except Exception:
+            logger.exception("the page of an error cannot be shown")
+    response.data = json.dumps({**more, **document.model_dump(exclude_none=True)})
+    response.content_type = "application/problem+json"
     return response

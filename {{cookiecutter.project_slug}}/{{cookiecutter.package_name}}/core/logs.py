@@ -85,7 +85,7 @@ def init_app(app: Flask) -> None:
             "path": request.path,
             "client": request.remote_addr,
             "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - g.started) * 1000, 1),
+            "duration_ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
         }
         logger.log(level, "%(method)s %(path)s %(status)s in %(duration_ms)s ms", details, extra=details)
         return response

@@ -30,7 +30,7 @@ def init_app(app: Flask) -> None:
     def observe(response: Response) -> Response:
         method = request.method if request.method in METHODS else "_OTHER"  # a client may send any word
         route = request.url_rule.rule if request.url_rule else ""
-        seconds = time.perf_counter() - g.started
+        seconds = time.perf_counter() - g.get("started", time.perf_counter())
         duration.labels(method, route, str(response.status_code)).observe(seconds)
         return response
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from functools import partial
+from threading import Lock
 from typing import Any
 
 import click
@@ -10,12 +10,18 @@ from apiflask import APIFlask
 from flask import Flask
 from pydantic.json_schema import models_json_schema
 from werkzeug.exceptions import NotFound
-from werkzeug.routing import AnyConverter, FloatConverter, IntegerConverter, Rule, UUIDConverter
+from werkzeug.routing import AnyConverter, IntegerConverter, Rule, UUIDConverter
+from werkzeug.routing.converters import NumberConverter
 
 from {{ cookiecutter.package_name }} import about
-from {{ cookiecutter.package_name }}.core.errors import Problem
+from {{ cookiecutter.package_name }}.core.api import models
+from {{ cookiecutter.package_name }}.core.errors import FieldError, Problem
 
 REFERENCE = "#/components/schemas/"
+LIBRARYS = {"application/json": {"schema": {"$ref": f"{REFERENCE}HTTPError"}}}
+"""What APIFlask takes errors for."""
+
+lock = Lock()
 PROBLEMS = {
     "400": "The body is not JSON",
     "401": "Nobody has said who is asking",
@@ -43,8 +49,7 @@ CONFIG = {
 
 
 def init_app(app: APIFlask) -> None:
-    """Describe problems as they are, and add `flask openapi`, which prints the description."""
-    app.spec_processor(partial(complete, app))
+    """Add `flask openapi`, which prints the description."""
 
     @app.cli.command("openapi")
     def openapi() -> None:
@@ -53,10 +58,19 @@ def init_app(app: APIFlask) -> None:
 
 
 def description(app: APIFlask) -> dict[str, Any]:
-    """Return the OpenAPI document of all operations."""
-    for rule in app.url_map.iter_rules():  # APIFlask wants a view for each, Flask does not
-        app.view_functions.setdefault(rule.endpoint, nowhere)
-    document: dict[str, Any] = app.spec  # type: ignore[assignment]
+    """Return the OpenAPI document of all operations; it is made once."""
+    with lock:  # APIFlask writes down, in the views, which operation it is at
+        if "openapi" not in app.extensions:
+            models.clear()
+            models.update(Problem=Problem, FieldError=FieldError)
+            without = {rule.endpoint for rule in app.url_map.iter_rules()} - app.view_functions.keys()
+            app.view_functions.update(dict.fromkeys(without, nowhere))  # APIFlask wants a view for each rule
+            try:
+                app.extensions["openapi"] = complete(app, app.spec)
+            finally:
+                for endpoint in without:
+                    del app.view_functions[endpoint]
+    document: dict[str, Any] = app.extensions["openapi"]
     return document
 
 
@@ -65,17 +79,17 @@ def nowhere(**_: object) -> str:
     raise NotFound
 
 
-def complete(app: Flask, document: Any) -> Any:
+def complete(app: Flask, document: Any) -> dict[str, Any]:
     """Add to APIFlask's description what it leaves out: problems, what a path may hold, that bodies are needed."""
     rules = {re.sub(r"<(?:[^<>]*:)?(\w+)>", r"{\1}", rule.rule): rule for rule in app.url_map.iter_rules()}
     _, schemas = models_json_schema([(Problem, "serialization")], ref_template=REFERENCE + "{model}")
     components = document.setdefault("components", {}).setdefault("schemas", {})
+    components.pop("HTTPError", None)
     components |= schemas["$defs"]
-    content = {"application/problem+json": {"schema": {"$ref": f"{REFERENCE}Problem"}}}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             for parameter in operation["parameters"]:
-                if parameter["in"] == "path":
+                if parameter["in"] == "path" and parameter["schema"].keys() == {"type"}:  # no model describes it
                     parameter["schema"] = path_schema(rules[path], parameter["name"])
             body = operation.get("requestBody")
             problems = {"422", "default"} | ({"404"} if "{" in path else set())
@@ -84,26 +98,28 @@ def complete(app: Flask, document: Any) -> Any:
             if body:
                 body["required"] = True
                 problems |= {"411", "413", *(("400", "415") if "application/json" in body["content"] else ())}
-            responses = operation["responses"]
-            for status in problems | {status for status in responses if status >= "400"}:
-                text = responses.get(status, {}).get("description") or PROBLEMS.get(status)
-                responses[status] = {"description": text, "content": content}
-            operation["responses"] = dict(sorted(responses.items()))
+            for status in problems:
+                operation["responses"].setdefault(status, {"description": PROBLEMS[status]})
+            for status, response in operation["responses"].items():
+                if status >= "400" and response.get("content", LIBRARYS) == LIBRARYS:
+                    response["content"] = {"application/problem+json": {"schema": {"$ref": f"{REFERENCE}Problem"}}}
+            operation["responses"] = dict(sorted(operation["responses"].items()))
     return with_short_names(document)
 
 
 def path_schema(rule: Rule, name: str) -> dict[str, Any]:
     """Return the schema of a variable part of a path, as its converter takes it."""
     converter = rule._converters[name]
-    if isinstance(converter, IntegerConverter | FloatConverter):
-        limits = {"minimum": converter.min, "maximum": converter.max}
+    if isinstance(converter, NumberConverter):
+        lowest = converter.min if converter.signed else converter.min or 0
+        limits = {"minimum": lowest, "maximum": converter.max}
         kind = "integer" if isinstance(converter, IntegerConverter) else "number"
-        return {"type": kind, "minimum": 0} | {key: value for key, value in limits.items() if value is not None}
+        return {"type": kind} | {key: value for key, value in limits.items() if value is not None}
     if isinstance(converter, AnyConverter):
-        return {"type": "string", "enum": list(converter.items)}
+        return {"type": "string", "enum": sorted(converter.items)}
     if isinstance(converter, UUIDConverter):
         return {"type": "string", "format": "uuid"}
-    return {"type": "string", "minLength": 1}
+    return {"type": "string", "pattern": f"^{converter.regex}$"}
 
 
 def with_short_names(document: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,10 @@ def init_app(app: Flask) -> None:
 
 
 def csp_nonce() -> str:
-    """Return the value of the attribute `nonce` that lets a script or a style stand in this page."""
+    """Return the value of the attribute `nonce` that lets a script or a style stand in this page.
+
+    A page that is streamed calls it before its first part is sent.
+    """
     if "csp_nonce" not in g:
         g.csp_nonce = secrets.token_urlsafe(16)
     nonce: str = g.csp_nonce
