@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -265,3 +266,19 @@ def once(place: Path, make: Callable[[Path], None]) -> Path:
             make(new)
             new.rename(place)
     return place
+
+
+def installed(project: Project, shared: Path, python: str = sys.executable) -> Path:
+    """Give a project the .venv that `make setup` would make, one for all with these pins; return it."""
+    locks = ("requirements/prod.txt", "requirements/dev.txt")
+    pins = sorted({pin for lock in locks for pin in re.findall(r"(?m)^[\w.-]+==\S+", project.read(lock))})
+    uv = [sys.executable, "-m", "uv"]
+
+    def make(venv: Path) -> None:
+        project.run(*uv, "venv", "--quiet", "--relocatable", "--python", python, venv)
+        project.run(*uv, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
+
+    key = hashlib.sha256("\n".join([python, *pins]).encode()).hexdigest()[:12]
+    venv = once(shared / f"service-{key}", make)
+    (project.path / ".venv").symlink_to(venv)
+    return venv

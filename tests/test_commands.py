@@ -19,25 +19,11 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import PYTHON, ask, status
-from tests.support import Project, once
+from tests.support import Project, installed
 
 pytestmark = pytest.mark.slow
 
 UV = (sys.executable, "-m", "uv")
-
-
-def installed(project: Project, shared: Path) -> Project:
-    """Give a project the .venv that `make setup` would make."""
-
-    def make(venv: Path) -> None:
-        project.run(*UV, "venv", "--quiet", "--relocatable", "--python", sys.executable, venv)
-        locks = ("requirements/prod.txt", "requirements/dev.txt")
-        project.run(*UV, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
-
-    options = re.findall(r"^(?:celery|psycopg|sqlalchemy)==", project.read("requirements/prod.txt"), re.MULTILINE)
-    venv = once(shared / "-".join(["commands", *options]), make)
-    (project.path / ".venv").symlink_to(venv)
-    return project
 
 
 def free_port() -> int:
@@ -88,7 +74,8 @@ def test_every_command_reads_the_same_env_file_and_the_environment_wins(
 ) -> None:
     for name in ("DATABASE_URL", "REDIS_URL", "PORT"):
         monkeypatch.delenv(name, raising=False)
-    project = installed(bake(database="sqlite", background_jobs="celery"), shared)
+    project = bake(database="sqlite", background_jobs="celery")
+    installed(project, shared)
     commands = project.path / ".venv" / "bin"
     port, other = free_port(), free_port()
     make = ("make", "--old-file", ".venv/installed")
@@ -269,7 +256,8 @@ def test_a_server_that_does_not_answer_is_one_line_that_says_how_to_start_it(
 ) -> None:
     for name in ("DATABASE_URL", "REDIS_URL", "APP_ENV"):
         monkeypatch.delenv(name, raising=False)
-    project = installed(bake(database="postgresql", background_jobs="celery"), shared)
+    project = bake(database="postgresql", background_jobs="celery")
+    installed(project, shared)
     (project.path / ".env").write_text(f"DATABASE_PORT={free_port()}\nREDIS_PORT={free_port()}\n", encoding="utf-8")
     said = project.run("make", "--old-file", ".venv/installed", "run", check=False).stdout
     command, error, *end = said.splitlines()

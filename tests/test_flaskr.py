@@ -11,8 +11,7 @@ import pytest
 from tests.browser import looking_at
 from tests.conftest import Bake
 from tests.containers import PYTHON
-from tests.support import HERE, Project
-from tests.test_service import installed
+from tests.support import HERE, Project, installed
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +78,7 @@ def moved_in(project: Project, tutorial: Path) -> int:
 def test_its_tests_pass_in_a_service(bake: Bake, shared: Path, tutorial: Path) -> None:
     project = bake(project_slug="flaskr", package_name="flaskr")
     assert moved_in(project, tutorial) <= 15
-    case = {"python_version": HERE, "database": "none", "background_jobs": "none", "error_tracking": "none"}
-    venv = installed(project, shared, case)
+    venv = installed(project, shared)
     result = project.run(venv / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", APP_ENV="development")
     assert "22 passed" in result.stdout
     described = project.run(venv / "bin/python", "-m", "flask", "--app", "flaskr", "openapi", APP_ENV="development")

@@ -1,14 +1,15 @@
 """The sample goes away without a trace, and what a team writes in its place is found: with every set of options."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Bake
-from tests.support import CHOICES, ROOT, Project, contents, interpreter
+from tests.support import CHOICES, ROOT, Project, contents, installed, interpreter
 from tests.test_recipes import blocks
-from tests.test_service import CHECKS, installed
+from tests.test_service import CHECKS
 
 PYTHON = max(
     (version for version in CHOICES["python_version"] if interpreter(version)), key=lambda version: int(version[2:])
@@ -35,7 +36,7 @@ def test_a_service_without_its_sample_is_whole(bake: Bake, shared: Path, databas
         "error_tracking": "none",
     }
     project = bake(**case, project_slug="orders", package_name="orders")
-    (project.path / ".venv").symlink_to(installed(project, shared, case))
+    installed(project, shared, interpreter(PYTHON) or sys.executable)
     sample = re.findall(r"`(\w+\.py)`", project.read("README.md").partition("takes them away")[2].partition("\n#")[0])
     project.run(*WITHOUT_SETUP, "forget-sample")
     names = {path.name for path in project.files() if ".venv" not in path.parts}
@@ -53,7 +54,7 @@ def test_a_service_without_its_sample_is_whole(bake: Bake, shared: Path, databas
 def test_the_walk_to_the_first_resource(bake: Bake, shared: Path) -> None:
     case = {"python_version": PYTHON, "database": "sqlite", "background_jobs": "celery", "error_tracking": "none"}
     project = bake(**case, project_slug="orders", package_name="orders")
-    (project.path / ".venv").symlink_to(installed(project, shared, case))
+    installed(project, shared, interpreter(PYTHON) or sys.executable)
     project.run(*WITHOUT_SETUP, "forget-sample")
     before = contents(project.path / "orders") | contents(project.path / "tests")
     resource, tests = blocks(WALK.read_text(encoding="utf-8"), "python")
@@ -98,7 +99,7 @@ print([client.get(path).status_code for path in ("/outer/inner/", "/inner/")])
 def test_a_blueprint_in_another_is_not_there_beside_it(bake: Bake, shared: Path) -> None:
     case = {"python_version": PYTHON, "database": "none", "background_jobs": "none", "error_tracking": "none"}
     project = bake(**case, project_slug="orders", package_name="orders")
-    python = installed(project, shared, case) / "bin" / "python"
+    python = installed(project, shared, interpreter(PYTHON) or sys.executable) / "bin" / "python"
     resources = project.path / "orders" / "resources"
     (resources / "nested.py").write_text(NESTED, encoding="utf-8")
     (resources / "also.py").write_text(

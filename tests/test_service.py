@@ -8,14 +8,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Bake
 from tests.containers import ask, built, docker, running, servers, status
-from tests.support import CHOICES, NASTY, ROOT, Case, Project, has_image, interpreter, once, pairs, pairwise
+from tests.support import CHOICES, NASTY, ROOT, Case, Project, has_image, installed, interpreter, pairs, pairwise
 
 CODE = ("python_version", "database", "background_jobs", "error_tracking")
 FACTORS = {**{name: CHOICES[name] for name in CODE}, "text": ["plain", "nasty"]}
@@ -61,24 +60,12 @@ def baked(bake: Bake, case: Case) -> Project:
     return bake(**{name: case[name] for name in CHOICES}, project_slug="orders", package_name="orders", **text)
 
 
-def installed(project: Project, shared: Path, case: Case) -> Path:
-    """Return a virtual environment with what the locks of a case list."""
-    uv = [sys.executable, "-m", "uv"]
-
-    def install(venv: Path) -> None:
-        project.run(*uv, "venv", "--quiet", "--python", interpreter(case["python_version"]) or "", venv)
-        locks = ("requirements/prod.txt", "requirements/dev.txt")
-        project.run(*uv, "pip", "sync", "--quiet", "--python", venv / "bin" / "python", "--require-hashes", *locks)
-
-    return once(shared / "-".join(["service", *(case[name] for name in CODE)]), install)
-
-
 @pytest.mark.parametrize("case", [pytest.param(case, id="-".join(case.values()), marks=mark(case)) for case in CASES])
 def test_a_service_passes_its_own_checks(bake: Bake, shared: Path, case: Case) -> None:
     python = case["python_version"]
     project = baked(bake, case)
-    if interpreter(python):
-        venv = installed(project, shared, case)
+    if found := interpreter(python):
+        venv = installed(project, shared, found)
         for proof, proved in PROVED.items():
             if case in proved:
                 shutil.copytree(PROOFS / proof, project.path / "tests", dirs_exist_ok=True)
