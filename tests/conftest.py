@@ -48,6 +48,9 @@ def no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
         "UV_TOML",
         "PYTHONPATH",
         "VIRTUAL_ENV",
+        "MAKEFLAGS",  # of the make that runs the tests
+        "MAKELEVEL",
+        "MFLAGS",
     ):
         monkeypatch.delenv(name, raising=False)
 

@@ -94,8 +94,9 @@ def everything(project: Project) -> dict[str, bytes]:
 
 def native(project: Project, *arguments: str) -> None:
     """Run a command of the project's dependency manager, as its users do."""
-    python = next((project.path / ".cache").glob("tools-*/bin/python"))
     name = module(project.path / "tools" / "manager.py").MODULE
+    site = next((project.path / ".cache").glob(f"tools-*/lib/*/site-packages/{name}"))  # another one has uv alone
+    python = site.parents[3] / "bin" / "python"
     settings = {"POETRY_VIRTUALENVS_CREATE": "false", "VIRTUAL_ENV": str(python.parent.parent)}
     project.run("env", *(f"{key}={value}" for key, value in settings.items()), python, "-I", "-m", name, *arguments)
 
