@@ -156,4 +156,4 @@ def test_forms_are_protected_from_other_sites(service: Project, python: Path) ->
     form = FORM.replace("IMPORT", f"{imported}\n").replace("LINES", code).replace("FIELD", field[1])
     (service.path / "orders" / "resources" / "forms.py").write_text(form, encoding="utf-8")
     (service.path / "tests" / "test_forms.py").write_text(SENT, encoding="utf-8")
-    check(service, python, "tests/test_forms.py")
+    check(service, python, "tests/test_forms.py", "tests/test_openapi.py")

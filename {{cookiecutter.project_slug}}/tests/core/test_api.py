@@ -8,7 +8,7 @@ import pytest
 from apiflask import APIBlueprint, APIFlask
 from apiflask.fields import UploadFile
 from apiflask.views import MethodView
-from flask import Flask
+from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel, Field, RootModel, computed_field
 
@@ -130,6 +130,9 @@ blueprint.add_url_rule("/class/<uuid:key>", view_func=Both.as_view("both"))
 @pytest.fixture
 def app(app: APIFlask) -> Flask:
     """An application with operations of many kinds."""
+    pages = Blueprint("pages", __name__)
+    pages.before_request(lambda: None)
+    app.register_blueprint(pages)
     app.register_blueprint(blueprint)
     app.add_url_rule("/", endpoint="nowhere")
     return app
@@ -181,6 +184,10 @@ def test_a_query_that_does_not_fit_is_refused_by_field(client: FlaskClient, quer
     assert response.status_code == 422
     assert response.json is not None
     assert response.json["errors"][0]["field"] == field
+
+
+def test_a_page_names_the_field_too(client: FlaskClient) -> None:
+    assert "shape" in client.get("/probes/search/1?shape=round", headers={"Accept": "text/html"}).text
 
 
 def test_a_query_that_no_operation_knows_is_refused(client: FlaskClient) -> None:

@@ -34,7 +34,10 @@ NO_NUL = r"^[^\u0000]*$"
 
 
 class Input(BaseModel):
-    """Base of the models for what clients send; a field that is not known is an error."""
+    """Base of the models for what clients send; a field that is not known is an error.
+
+    Answers have models that are no `Input`: the description says of them which fields are always there.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -55,7 +55,7 @@ def init_app(app: Flask) -> None:
         """Bring the schema of the database to what the code needs."""
         try:
             reached = bring_up_to_date()
-            click.echo(f"The schema is at {reached}.")
+            click.echo(f"The schema is at {reached}." if reached else "There are no migrations yet.")
             if reached and reached not in revisions()[1]:
                 click.echo("This code does not know it: it is taken for newer code's, and was left alone.", err=True)
         except OperationalError as error:

@@ -64,7 +64,10 @@ def description(app: APIFlask) -> dict[str, Any]:
             models.clear()
             models.update(Problem=Problem, FieldError=FieldError)
             without = {rule.endpoint for rule in app.url_map.iter_rules()} - app.view_functions.keys()
-            app.view_functions.update(dict.fromkeys(without, nowhere))  # APIFlask wants a view for each rule
+            app.view_functions.update(dict.fromkeys(without, nowhere))  # APIFlask wants a view for each rule,
+            for blueprint in app.blueprints.values():  # and of each blueprint to know whether it is described
+                if not hasattr(blueprint, "enable_openapi"):
+                    blueprint.enable_openapi = False  # type: ignore[attr-defined]
             try:
                 app.extensions["openapi"] = complete(app, app.spec)
             finally:

@@ -116,7 +116,8 @@ class Settings(BaseSettings):
         if in_production(info) and (text == INSECURE_KEY or len(text) < 32 or len(set(text)) < 8):
             raise ValueError(
                 "production needs at least 32 random characters; "
-                "make some with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                "make some with: python -c 'import secrets; print(secrets.token_urlsafe(32))'; "
+                "on your own machine, set APP_ENV=development"
             )
         return key
 {%- if cookiecutter.database != "none" %}

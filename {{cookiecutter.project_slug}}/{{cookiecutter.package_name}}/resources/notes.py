@@ -12,7 +12,7 @@ from {{ cookiecutter.package_name }}.core.database import Model, session
 
 blueprint = APIBlueprint("notes", __name__, url_prefix="/api/notes")
 
-LARGEST_ID = 2**31 - 1
+LARGEST_ID = 2**31 - 1  # that the column holds; a larger one would be an error of the database
 ONE = f"/<int(max={LARGEST_ID}):note_id>"
 
 
