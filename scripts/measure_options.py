@@ -131,8 +131,8 @@ def table(questions: dict[str, list[str]], costs: dict[tuple[str, str], Cost], b
 
 def figures(cost: Cost, sign: str) -> str:
     """Return a cost as cells of the table."""
-    shown = (cost.packages, f"{cost.size / MB:.1f}", cost.application, cost.tests, cost.tools)
-    return " | ".join(f"{sign}{value}" for value in shown)
+    shown = (cost.packages, round(cost.size / MB, 1), cost.application, cost.tests, cost.tools)
+    return " | ".join(f"{value:{sign}}" if value else "0" for value in shown)
 
 
 def traces_cost(ratios: dict[str, float]) -> str:
