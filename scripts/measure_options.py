@@ -121,11 +121,14 @@ def table(questions: dict[str, list[str]], costs: dict[tuple[str, str], Cost], b
     text += "|---|---|---|---|---|---|---|\n"
     text += f"| every service | what is listed below the table | {figures(base, '')} |\n"
     for question, option in OPTIONS.items():
-        dear = [answer for asked, answer in costs if asked == question and any(costs[asked, answer])]
+        asked = {answer: cost for (asked, answer), cost in costs.items() if asked == question}
+        dear = [answer for answer, cost in asked.items() if cost.packages or round(cost.size / MB, 1)]
         for answer in dear:
-            text += f"| `{question}`: {answer} | {option.what} | {figures(costs[question, answer], '+')} |\n"
+            text += f"| `{question}`: {answer} | {option.what} | {figures(asked[answer], '+')} |\n"
         if not dear:
-            text += f"| `{question}`: {', '.join(questions[question])} | {option.what} | 0 | 0 | 0 | 0 | 0 |\n"
+            tools = [0, *(cost.tools for cost in asked.values())]
+            answers = ", ".join(questions[question])
+            text += f"| `{question}`: {answers} | {option.what} | 0 | 0 | 0 | 0 | {min(tools)} to {max(tools)} |\n"
     return text
 
 
