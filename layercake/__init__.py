@@ -6,7 +6,7 @@
 | `rendering` | what is code and what is text, and the filters |
 | `answers` | the rules for answers |
 | `files` | which files an option brings |
-| `options` | what an option is about: its words, its services |
+| `options` | what an option is about: its words, its servers |
 | `quoting` | free text in files, intact |
 | `locks` | reads and cuts the shipped locks |
 | `openapi` | cuts the description of a project's API out of that with every option |

@@ -10,7 +10,7 @@ import sys
 import tarfile
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -97,8 +97,9 @@ class Build:
 class Builder:
     """Builds the copy with one change at a time."""
 
-    def __init__(self, scratch: Path, options: Sequence[str]) -> None:
-        self.scratch, self.context, self.options = scratch, scratch / "context", options
+    def __init__(self, scratch: Path, options: Sequence[str], wait: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        """Take a folder that has the copy in `context`, options of docker build, and how to wait for a process."""
+        self.scratch, self.context, self.options, self.wait = scratch, scratch / "context", options, wait
         self.arguments: list[str] = []
         self.builds: list[Build] = []
         self.tags: list[str] = []
@@ -146,7 +147,7 @@ class Builder:
         with (self.scratch / "log").open("w+b") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
             try:
-                wait(process)
+                self.wait(process)
             finally:
                 print(file=sys.stderr)
                 process.terminate()
@@ -157,15 +158,6 @@ class Builder:
             print(*log.splitlines()[-20:], sep="\n", file=sys.stderr)
             raise BuildError(f"the build failed at '{event}', see above; what docker build needs goes into ARGS='...'.")
         return log
-
-
-def wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process, with a dot per second as a sign of life."""
-    while process.poll() is None:
-        try:
-            process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            print(".", end="", file=sys.stderr, flush=True)
 
 
 def docker(*arguments: str) -> None:

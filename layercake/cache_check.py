@@ -3,9 +3,9 @@
     layercake cache-check [options of docker build]
     make cache-check ARGS='--secret id=uv.toml,src=uv.toml'
 
-Builds a copy of the service in whose folder it runs, changes one thing at a time and builds again. For each change it prints the seconds
-of the build, how many packages were downloaded and installed, and how much a push would send: the layers that are
-new, compressed by gzip. A base image is changed by a layer of some bytes on top of it.
+Builds a copy of the service in whose folder it runs, changes one thing at a time and builds again. For each change it
+prints the seconds of the build, how many packages were downloaded and installed, and how much a push would send: the
+layers that are new, compressed by gzip. A base image is changed by a layer of some bytes on top of it.
 
 What was installed is read from the layers that were made, so a quiet installer hides nothing; what was downloaded
 only the installer knows, so there it must not be quiet.
@@ -73,7 +73,7 @@ def main(options: Sequence[str]) -> int:
         tools.lock.CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="cache-check-", dir=tools.lock.CACHE) as scratch:
             copy_project(project, Path(scratch, "context"))
-            builder = Builder(Path(scratch), options)
+            builder = Builder(Path(scratch), options, tools.lock.wait)
             try:
                 builds, reasons = check(builder, tools)
             finally:

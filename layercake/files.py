@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from layercake.options import OPTIONS
+
 SCAFFOLD = Path(__file__).resolve().parent.parent / "{{cookiecutter.project_slug}}"
 PACKAGE = "{{cookiecutter.package_name}}"
 DATABASES = ["sqlite", "postgresql"]
@@ -43,9 +45,6 @@ FILES: dict[str, dict[str, list[str]]] = {
 }
 """Files and folders that exist for some answers only: question -> path in the scaffold -> answers."""
 
-
-SERVERS = {"database": ("database", "postgresql"), "redis": ("background_jobs", "celery")}
-"""Services of compose.yaml that `make run` needs: the question, and the answer that brings them."""
 
 TEMPLATE = SCAFFOLD.parent
 WHOLE = {
@@ -99,7 +98,7 @@ def facts(answers: Mapping[str, str]) -> dict[str, object]:
         "files": [rendered(entry) for entry in entries if entry.is_file() and not is_out(entry)],
         "folders": [rendered(entry) for entry in entries if entry.is_dir() and is_out(entry)],
         "python": answers["python_version"],
-        "servers": [name for name, (question, answer) in SERVERS.items() if answers[question] == answer],
+        "servers": [name for question, option in OPTIONS.items() for name in option.servers.get(answers[question], ())],
     }
 
 

@@ -1,4 +1,4 @@
-"""What an option is about, as data: for the README, the tests and the measurements.
+"""What an option is about, as data: for the README, the hook, the tests and the measurements.
 
 The files that it brings are in `files`, its packages in the scaffold's requirements/prod.in, each once.
 """
@@ -17,8 +17,10 @@ class Option(NamedTuple):
     """The answer that brings least."""
     words: str
     """What is in no file of a service with the plain answer: a regular expression, of any case."""
-    services: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """What compose starts beside `web`, by answer."""
+    servers: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """The servers that the service needs, by answer; compose starts them."""
+    processes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """What compose starts of the service itself beside `web`, by answer."""
 
 
 OPTIONS = {
@@ -36,13 +38,14 @@ OPTIONS = {
         what="SQLAlchemy, migrations with Alembic, a sample resource",
         plain="none",
         words=r"alembic|database|migrat|postgres|psycopg|sqlalchemy|sqlite|\bnotes?\b",
-        services={"postgresql": ("database",)},
+        servers={"postgresql": ("database",)},
     ),
     "background_jobs": Option(
         what="workers, retries, a sample job; Redis",
         plain="none",
         words=r"broker|celery|jobs\.py|kombu|postcard|\bredis\b",
-        services={"celery": ("worker", "redis")},
+        servers={"celery": ("redis",)},
+        processes={"celery": ("worker",)},
     ),
     "error_tracking": Option(
         what="errors that nobody expected go to Sentry",

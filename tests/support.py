@@ -179,6 +179,16 @@ def git(folder: Path, *arguments: str | Path) -> str:
     return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def go_on(project: Path, template: Template) -> None:
+    """Commit a project as a team does, and then a second version of the template, which ends the Makefile otherwise."""
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "our service")
+    with (template.path / SCAFFOLD.name / "Makefile").open("a", encoding="utf-8") as makefile:
+        makefile.write("\n# The last line.\n")
+    template.commit("version 2")
+
+
 def tool(name: str) -> str:
     """Return the path of a command of the template's own virtual environment."""
     return str(Path(sys.executable).with_name(name))

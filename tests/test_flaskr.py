@@ -1,5 +1,6 @@
 """Flask's tutorial application moves into a service: few lines change, its tests pass, its pages work in a browser."""
 
+import difflib
 import json
 import shutil
 import sys
@@ -66,12 +67,12 @@ def moved_in(project: Project, tutorial: Path) -> int:
         shutil.copytree(tutorial / "flaskr" / name, package / name, dirs_exist_ok=True)
     changed = 0
     for name, changes in CHANGES.items():
-        text = project.read(name)
+        before = text = project.read(name)
         for old, new in changes.items():
             assert old in text, f"{name}: {old!r}"
             text = text.replace(old, new)
-            changed += new.count("\n") - old.count("\n") + old.count("\n", 0, -1) + 1
         (project.path / name).write_text(text, encoding="utf-8")
+        changed += sum(line.startswith("+ ") for line in difflib.ndiff(before.splitlines(), text.splitlines()))
     return changed
 
 

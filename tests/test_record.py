@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from layercake.record import without_secrets
-from tests.support import ANSWERS, NASTY, SCAFFOLD, Person, Template, git, tool
+from tests.support import ANSWERS, NASTY, SCAFFOLD, Person, Template, git, go_on, tool
 
 
 def generate(person: Person, template: str | Path, *arguments: str, **env: str) -> dict[str, Any]:
@@ -37,12 +37,7 @@ def update(person: Person, template: Template) -> None:
     project = person.work / "flask-service"
     check = (tool("cruft"), "check", "--project-dir", project)
     assert person.run(*check).returncode == 0
-    git(project, "init", "-q")
-    git(project, "add", "-A")
-    git(project, "commit", "-qm", "our service")
-    with (template.path / SCAFFOLD.name / "Makefile").open("a", encoding="utf-8") as makefile:
-        makefile.write("\n# The last line.\n")
-    template.commit("version 2")
+    go_on(project, template)
     outdated = person.run(*check)
     assert (outdated.returncode, "out of date" in outdated.stdout) == (1, True), outdated.stdout
     updated = person.run(tool("cruft"), "update", "--skip-apply-ask", "--project-dir", project)

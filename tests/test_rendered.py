@@ -292,7 +292,11 @@ def test_compose_accepts_its_file(matrix: dict[str, Project]) -> None:
     }
     for case, project in different.values():
         result = project.run("docker", "compose", "--profile", "*", "config", "--format", "json")
-        wanted = {"web", "commands"}.union(
-            *(option.services.get(case[question], ()) for question, option in OPTIONS.items())
-        )
+        brought = [
+            service
+            for question, option in OPTIONS.items()
+            for kind in (option.servers, option.processes)
+            for service in kind.get(case[question], ())
+        ]
+        wanted = {"web", "commands", *brought}
         assert json.loads(result.stdout)["services"].keys() == wanted

@@ -6,7 +6,7 @@ import pytest
 
 from tests.locking import lock
 from tests.package_index import HEAVY
-from tests.support import HERE, NASTY, SCAFFOLD, Person, Project, Template, contents, git, tool
+from tests.support import HERE, NASTY, SCAFFOLD, Person, Project, Template, contents, git, go_on, tool
 
 NEW_FILTER = """
 
@@ -133,12 +133,7 @@ def test_an_update_that_locks_leaves_the_tools_of_locking_out(person: Person, te
     assert created.returncode == 0, created.stdout
     (project,) = person.work.iterdir()
     assert list((project / ".cache").glob("tools-*"))
-    git(project, "init", "-q")
-    git(project, "add", "-A")
-    git(project, "commit", "-qm", "our service")
-    with (template.path / SCAFFOLD.name / "Makefile").open("a", encoding="utf-8") as makefile:
-        makefile.write("\n# The last line.\n")
-    template.commit("version 2")
+    go_on(project, template)
     update = (tool("cruft"), "update", "--skip-apply-ask", "--project-dir", project)
     updated = person.run(*update, LAYERCAKE_LOCK="auto")
     assert updated.returncode == 0, updated.stdout

@@ -6,6 +6,7 @@ from {{ cookiecutter.package_name }}.core import database
 from {{ cookiecutter.package_name }}.core.settings import SettingsError, load_settings
 
 COUNT = "SELECT count(*) FROM probes"
+engine = database.engine  # some tests have a fixture of the module's name
 
 
 @pytest.fixture
@@ -29,9 +30,6 @@ def app(app: Flask) -> Flask:
 def table(app: Flask, database: None) -> None:
     with app.app_context(), engine().begin() as connection:
         connection.exec_driver_sql("CREATE TABLE probes (number INTEGER)")
-
-
-engine = database.engine
 
 
 @pytest.mark.usefixtures("servers")

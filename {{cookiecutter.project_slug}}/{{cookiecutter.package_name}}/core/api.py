@@ -77,7 +77,7 @@ class StrictAdapter(PydanticAdapter):
         try:
             if is_json:
                 return self.model_class.model_validate_json(json_body(), strict=True)
-            return self.model_class.model_validate(texts(self.model_class, request, location))
+            return self.model_class.model_validate(texts(self.model_class, location))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
             if is_json and found[0]["type"] == "json_invalid":
@@ -139,9 +139,9 @@ def json_body() -> bytes:
     return body
 
 
-def texts(model: Model, request: Request, location: str) -> dict[str, Any]:
+def texts(model: Model, location: str) -> dict[str, Any]:
     """Return what is not JSON by name: a text or a file, or several where the model has a list."""
-    fields = {alias: field for name, field in model.model_fields.items() for alias in aliases(name, field)}
+    fields, several = fields_of(model)
     given: dict[str, list[Any]]
     if location == "headers":
         given = {name: request.headers.getlist(name.replace("_", "-")) for name in fields}
@@ -156,7 +156,6 @@ def texts(model: Model, request: Request, location: str) -> dict[str, Any]:
     else:
         raise ValueError(f"there is no place {location!r} in a request")
     refuse_nul(given)
-    several = {name for name, field in fields.items() if is_several(field.annotation)}
     if repeated := [name for name, values in given.items() if len(values) > 1 and name not in several]:
         raise invalid((name, "Give it once") for name in repeated)
     return {name: values if name in several else values[0] for name, values in given.items() if values}
@@ -170,6 +169,13 @@ def form(fields: dict[str, FieldInfo]) -> dict[str, list[Any]]:
     optional = {name for name, field in fields.items() if not field.is_required()}
     filled = {name: [value for value in values if name not in optional or value] for name, values in given.items()}
     return {name: values for name, values in filled.items() if values}
+
+
+@cache
+def fields_of(model: Model) -> tuple[dict[str, FieldInfo], frozenset[str]]:
+    """Return the fields of a model by the names they are sent by, and the names that may be given several times."""
+    fields = {alias: field for name, field in model.model_fields.items() for alias in aliases(name, field)}
+    return fields, frozenset(name for name, field in fields.items() if is_several(field.annotation))
 
 
 def aliases(name: str, field: FieldInfo) -> list[str]:

@@ -53,15 +53,9 @@ def init_app(app: APIFlask) -> None:
 
 def problem_of_library(error: HTTPError) -> Response:
     """Return the answer to an error that APIFlask raises: a failed login, or one of its `abort()`."""
-    document = Problem(
-        title=get_reason_phrase(error.status_code, "Error"),
-        status=error.status_code,
-        detail=error.message,
-        instance=instance(),
-        request_id=request_id.get(),
-        errors=named(error.detail) or None,
-    )
-    return answer(document, Response(headers=Headers(error.headers)), error.extra_data)
+    title = get_reason_phrase(error.status_code, "Error")
+    response = Response(status=error.status_code, headers=Headers(error.headers))
+    return answer(response, title, error.message, named(error.detail), error.extra_data)
 
 
 def named(detail: object) -> list[FieldError]:
@@ -76,25 +70,23 @@ def problem(error: HTTPException) -> Response:
     """Return the answer to an error; its headers, such as Allow and Retry-After, are kept."""
     if error.response is not None:
         return error.response  # type: ignore[return-value]
+    errors = error.errors if isinstance(error, InvalidRequest) else []
+    response = Response(status=error.code, headers=error.get_headers())
+    return answer(response, error.name, str(error.description), errors, {})
+
+
+def answer(
+    response: Response, title: str, detail: str | None, errors: list[FieldError], more: Mapping[str, object]
+) -> Response:
+    """Return a response with a page for who prefers one, and can be shown it, else with the problem."""
     document = Problem(
-        title=error.name,
-        status=error.code or 500,
-        detail=str(error.description),
-        instance=instance(),
+        title=title,
+        status=response.status_code,
+        detail=detail,
+        instance=request.script_root + request.path,
         request_id=request_id.get(),
-        errors=error.errors if isinstance(error, InvalidRequest) else None,
+        errors=errors or None,
     )
-    return answer(document, Response(headers=error.get_headers()), {})
-
-
-def instance() -> str:
-    """Return the path of the request, as the client knows it."""
-    return request.script_root + request.path
-
-
-def answer(document: Problem, response: Response, more: Mapping[str, object]) -> Response:
-    """Return a page for who prefers one, and can be shown it, else the problem."""
-    response.status_code = document.status
     response.vary.add("Accept")
     if request.accept_mimetypes.best_match([*PROGRAMS, "text/html"]) == "text/html":
         try:
