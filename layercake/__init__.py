@@ -14,5 +14,13 @@
 | `__main__` | the command `layercake` |
 | `cache_check` | its `cache-check`: proves that a build reinstalls only what changed |
 | `builds` | builds images for it, and reads what each build did |
+| `update` | its `update`: takes over what the template has learnt |
+| `link` | its `link`: finds release and answers of a service that has no record |
+| `releases` | the releases of the template: what they ask, render and tell |
+| `merging` | brings the difference of two renderings into a project |
+| `fleet` | its `fleet`: what an update would do to many services |
+| `adopt` | its `adopt`: brings image, locks and guard to a repository that was not made from the template |
 | `loading` | imports modules as they are in a folder now |
 """
+
+__version__ = "1.0.0"  # of the last release; `python -m scripts.release` writes it

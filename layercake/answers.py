@@ -2,10 +2,11 @@
 
 import json
 import keyword
+import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from cookiecutter.exceptions import FailedHookException
@@ -35,13 +36,20 @@ def checked(answers: Mapping[str, object]) -> str:
     Raises:
         FailedHookException: with one line per problem; nothing has been created yet.
     """
-    if problems := find_problems(answers):
+    kept = os.environ.get(
+        "LAYERCAKE_KEPT", ""
+    ).split()  # an update's: a rule for new names never refuses an old project
+    if problems := find_problems(answers, kept):
         raise FailedHookException("\n".join(["Nothing was generated. Please change:", *problems]))
     return "yes"
 
 
-def find_problems(answers: Mapping[str, object]) -> list[str]:
-    """Return every problem of the answers, each in one line that names the answer and what to do."""
+def find_problems(answers: Mapping[str, object], kept: Collection[str] = ()) -> list[str]:
+    """Return every problem of the answers, each in one line that names the answer and what to do.
+
+    Args:
+        kept: the questions that an older release took the answers to; of these only choices are looked at.
+    """
     found: dict[str, list[str]] = {}
     for name, default in QUESTIONS.items():
         answer = answers.get(name)
@@ -59,7 +67,7 @@ def find_problems(answers: Mapping[str, object]) -> list[str]:
                 "project_slug": _slug_problems,
                 "package_name": _package_problems,
             }.get(name, _text_problems)
-            found[name] = list(rule(answer))
+            found[name] = [] if name in kept else list(rule(answer))
 
     # A default made from a wrong answer is wrong as well; naming it would only hide the cause.
     name, slug = (str(answers.get(question)) for question in ("project_name", "project_slug"))

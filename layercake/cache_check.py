@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from layercake.builds import Build, Builder, BuildError, Step, copy_project, docker, package_name
 
-CODE = "**/__init__.py"
+CODE = ("**/__init__.py", "*.py")  # packages, and modules beside them
 PROD = "requirements/prod.txt"
 DEV = "requirements/dev.txt"
 SETTINGS = ("pyproject.toml", "gunicorn.conf.py")  # of linters, of the server: nothing to install depends on them
@@ -106,7 +106,7 @@ def check(builder: Builder, tools: Tools) -> tuple[list[Build], list[str]]:
 
     first = builder.build("first build", {}, before=None)
     nothing = builder.build("nothing changed", {}, before=first)
-    code = builder.build("code changed", edited(builder, CODE), before=first)
+    code = builder.build("code changed", code_of(builder), before=first)
     settings = builder.build("settings changed", edited(builder, *SETTINGS), before=first)
     readme = builder.build("README or test changed", edited(builder, "README.md", "tests/**/*.py"), before=first)
     version = builder.build("version changed", {}, *new_values(arguments), before=first) if arguments else None
@@ -128,7 +128,7 @@ def check(builder: Builder, tools: Tools) -> tuple[list[Build], list[str]]:
     reasons = judge_idle(nothing, "It reads what differs every time, or is told not to use the cache.")
     reasons += judge_unchanged(code, "Move what copies or mounts the code below it.")
     if not code.pushed:
-        reasons.append(f"{code.event}: no {CODE} is in the image; COPY the code in its last stage.")
+        reasons.append(f"{code.event}: no {' or '.join(CODE)} is in the image; COPY the code in its last stage.")
     reasons += judge_unchanged(settings, f"Move what copies or mounts {' or '.join(SETTINGS)} below it.")
     reasons += judge_idle(readme, "Copy or mount only what the service needs.")
     if version:
@@ -200,6 +200,11 @@ def edited(builder: Builder, *patterns: str) -> dict[str, str]:
     """Return another text for those of the named files that the project has; the names may be globs."""
     paths = [path for pattern in patterns for path in builder.context.glob(pattern)]
     return {str(path.relative_to(builder.context)): fresh(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def code_of(builder: Builder) -> dict[str, str]:
+    """Return another text for the code."""
+    return {name: text for name, text in edited(builder, *CODE).items() if name not in SETTINGS}
 
 
 def spare_pin(dev: str, taken: Container[str]) -> str:

@@ -41,6 +41,13 @@ FILES: dict[str, dict[str, list[str]]] = {
         "tests/core/test_jobs.py": ["celery"],
         "tests/resources/test_postcards.py": ["celery"],
     },
+    "deployment": {
+        ".github/workflows/deploy.yml": ["kubernetes"],
+        "compose.production.yaml": ["compose"],
+        "kubernetes": ["kubernetes"],
+        "production.env": ["compose"],
+        "tools/production.sh": ["compose"],
+    },
     "error_tracking": {f"{PACKAGE}/core/sentry.py": ["sentry"], "tests/core/test_sentry.py": ["sentry"]},
 }
 """Files and folders that exist for some answers only: question -> path in the scaffold -> answers."""
@@ -64,11 +71,13 @@ def known(question: str) -> set[str]:
 
 def name_of(path: str) -> str:
     """Return what cookiecutter shall take for the name of a file of the scaffold. It writes none whose name is empty."""
-    for question, files in FILES.items():
-        for place, answers in files.items():
-            if Path(path).is_relative_to(place):
-                return f"{{% if cookiecutter.{question} in {json.dumps(answers)} %}}{path}{{% endif %}}"
-    return path
+    conditions = " and ".join(
+        f"cookiecutter.{question} in {json.dumps(answers)}"
+        for question, files in FILES.items()
+        for place, answers in files.items()
+        if Path(path).is_relative_to(place)
+    )
+    return f"{{% if {conditions} %}}{path}{{% endif %}}" if conditions else path
 
 
 def is_in(answers: Mapping[str, str], path: str) -> bool:
@@ -97,6 +106,7 @@ def facts(answers: Mapping[str, str]) -> dict[str, object]:
     return {
         "files": [rendered(entry) for entry in entries if entry.is_file() and not is_out(entry)],
         "folders": [rendered(entry) for entry in entries if entry.is_dir() and is_out(entry)],
+        "locked": (WHOLE["python_version"] / "made-on.txt").read_text(encoding="utf-8").strip(),
         "python": answers["python_version"],
         "servers": [name for question, option in OPTIONS.items() for name in option.servers.get(answers[question], ())],
     }

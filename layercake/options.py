@@ -52,5 +52,10 @@ OPTIONS = {
         plain="none",
         words=r"sentry",
     ),
+    "deployment": Option(
+        what="what runs it in production: a proxy with TLS, replicas, backups; or manifests; each version with one command",
+        plain="none",
+        words=r"compose\.production|kubectl|kustomiz|make (?:deploy|rollback)|production\.env|swarm|caddy",
+    ),
 }
 """By question, in the order of the README. A new one needs files in `files` as well."""

@@ -2,12 +2,13 @@
 
 Writes locks/X.Y.txt and locks/tools-X.Y.txt for every Python of cookiecutter.json, each a superset for all answers;
 locks/sizes.json, how large the wheels are that they pin, by which packages get layers of their own;
-locks/import-names.txt, the module names that a package must not take; requirements.txt, what the template itself is
+locks/made-on.txt, the day; locks/import-names.txt, the module names that a package must not take; requirements.txt, what the template itself is
 made and tested with; and tests/browser/requirements.txt, what drives its browser. The tools are resolved on their
 own: what a dependency manager needs must not hold back what a service runs on. uv resolves, because it can do so for
 a Python that is not on this machine. Everything is resolved before the first file is replaced.
 """
 
+import datetime
 import itertools
 import json
 import re
@@ -44,6 +45,7 @@ def main() -> int:
             texts[LOCKS / name] = locks.render(shipped, shipped.pins, roots=set(), source="")
         print("asking for sizes ...", flush=True)
         texts[LOCKS / "sizes.json"] = json.dumps(sizes(texts, pythons, scratch), indent=2, sort_keys=True) + "\n"
+        texts[LOCKS / "made-on.txt"] = f"{datetime.datetime.now(datetime.UTC).date()}\n"
         print("reading the module names ...", flush=True)
         everything = Path(scratch, "everything.txt")
         everything.write_text(texts[LOCKS / f"{pythons[0]}.txt"], encoding="utf-8")

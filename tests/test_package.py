@@ -61,4 +61,4 @@ def test_a_command_that_there_is_not_is_refused(tmp_path: Path) -> None:
     refused = Project(tmp_path).run(*command, "cook", check=False, PYTHONPATH=str(ROOT))
     helped = Project(tmp_path).run(*command, "--help", PYTHONPATH=str(ROOT))
     assert (refused.returncode, refused.stdout) == (2, helped.stdout)
-    assert helped.stdout == "layercake cache-check [--help]\n"
+    assert helped.stdout == "layercake adopt|cache-check|fleet|link|update [--help]\n"
