@@ -1,6 +1,7 @@
-"""Removes the folders of other answers, compiles the locks of the new project, and says what to type next."""
+"""Removes the folders of other answers, moves the shipped locks to the newest releases, and says what to type next."""
 
 import contextlib
+import datetime
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 PROJECT = json.loads("{{ cookiecutter | facts | embed }}")
+STALE = 30  # days
 
 
 def main() -> int:
@@ -17,14 +19,21 @@ def main() -> int:
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for tools/lock.py, which needs a moment to clean up
     remove_folders_of_other_answers()
     mode = os.environ.get("LAYERCAKE_LOCK") or "auto"
-    actions = ["compile"]
+    age = (datetime.date.today() - datetime.date.fromisoformat(PROJECT["locked"])).days
+    # Shipped pins that are young were tested together; after that, a new service starts with the newest.
+    actions = ["upgrade" if age > STALE and mode != "skip" else "compile"]
     # Layers that are older than the lock are somebody's, whose project was generated over.
     if {*pins("layers/baseline.lock")} <= {*pins("prod.txt")} and not Path("requirements/layers/service.lock").exists():
         actions += ["rebaseline"]
         lock("skip", "rebaseline")  # the shipped locks have layers too, however it goes on
-    if lock(mode, *actions) and mode not in ("auto", "skip"):
+    failed = lock("require" if mode == "auto" else mode, *actions)
+    if failed and mode not in ("auto", "skip"):
         print(f"LAYERCAKE_LOCK={mode}: the locks could not be compiled, so this is a failure.", file=sys.stderr)
         return 1
+    if failed or mode == "skip":
+        warning = "WARNING: " if failed else ""
+        kept = f"the locks are those that the template ships, {age} days old"
+        print(f"{warning}{kept}: `make upgrade` moves them to the newest releases.")
     print(f"\nYour service is ready. Next{first_steps()}\n")
     return 0
 

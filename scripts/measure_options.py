@@ -17,9 +17,9 @@ from typing import NamedTuple
 from cookiecutter.main import cookiecutter
 
 from layercake.options import OPTIONS
+from scripts import put
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
 ROUNDS = 7
 MB = 1_000_000
 
@@ -62,11 +62,7 @@ def main() -> int:
             cost, _ = measure({question: answer})
             costs[question, answer] = Cost(*(more - less for more, less in zip(cost, base, strict=True)))
     text = table(questions, costs, base) + traces_cost(ratios)
-    old = README.read_text(encoding="utf-8")
-    new = re.sub(r"(?s)(?<=<!-- options -->\n).*(?=<!-- /options -->)", lambda _: text, old)
-    temporary = README.with_name(".README.md.new")
-    temporary.write_text(new, encoding="utf-8", newline="\n")
-    temporary.replace(README)
+    put(ROOT / "README.md", "options", text)
     print(text)
     return 0
 

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 {%- if cookiecutter.database == "sqlite" %}
 from pathlib import Path
 {%- endif %}
+{%- if cookiecutter.database != "none" %}
+from typing import Any
+{%- endif %}
 {%- if cookiecutter.database == "postgresql" %}
 from uuid import uuid4
 {%- endif %}
@@ -83,7 +86,7 @@ def settings(
 
 @pytest.fixture
 def app(settings: Settings) -> Flask:
-    return create_app(settings)
+    return create_app(settings=settings)
 
 
 @pytest.fixture
@@ -112,8 +115,8 @@ def closed_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close the connections of every application that a test makes."""
     connect, pools = {{ cookiecutter.database }}.connect, []
 
-    def remember(url: str, threads: int) -> Engine:
-        pools.append(connect(url, threads))
+    def remember(url: str, **options: Any) -> Engine:
+        pools.append(connect(url, **options))
         return pools[-1]
 
     monkeypatch.setattr({{ cookiecutter.database }}, "connect", remember)

@@ -15,11 +15,11 @@ OPENAPI = Path(__file__).parent.parent / "openapi.json"
 
 def test_the_committed_description_is_current(settings: Settings) -> None:
     text = OPENAPI.read_text(encoding="utf-8")
-    assert json.loads(text) == description(create_app(settings)), "run `make openapi`, and commit it"
+    assert json.loads(text) == description(create_app(settings=settings)), "run `make openapi`, and commit it"
 
 
 def test_every_operation_says_what_it_returns(settings: Settings) -> None:
-    app: APIFlask = create_app(settings)
+    app: APIFlask = create_app(settings=settings)
     for rule in app.url_map.iter_rules():
         blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
         if isinstance(blueprint, APIBlueprint) and blueprint.enable_openapi:

@@ -154,7 +154,7 @@ def check_python() -> None:
         if other := {max(found.groups(default="")) for found in said.finditer(text)} - {PYTHON}:
             raise LockError(
                 f"{name} is for Python {min(other)}, the locks are for {PYTHON}; the template changes it everywhere: "
-                f"""cruft update --variables-to-update '{json.dumps({"python_version": min(other)})}'"""
+                f"make update ARGS='--set python_version={min(other)}'"
             )
 
 

@@ -1,11 +1,13 @@
 """Real workers, killed in the middle of a job. tests/test_service.py puts this into services named orders."""
 
+import json
 import os
 import signal
 import ssl
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +79,25 @@ def test_a_job_whose_process_is_killed_runs_again(app: Flask, kept: Redis, setti
         wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
     assert kept.llen("began") == 2
     assert kept.lrange("requests", 0, -1) == ["abc-1", "abc-1"]
+
+
+def test_a_job_that_release_1_0_has_stored_is_run(kept: Redis, settings: Settings, log: Path) -> None:
+    """Where jobs lie, and in which form, does not change: a release that did would lose what is waiting."""
+    stored = {
+        "body": b64encode(json.dumps([["a"], {}, None]).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": "tests.sample_jobs.wait_for_go", "id": "1"},
+        "properties": {
+            "body_encoding": "base64",
+            "delivery_info": {"exchange": "", "routing_key": "celery"},
+            "delivery_tag": "1",
+        },
+    }
+    kept.lpush("orders:celery", json.dumps(stored))
+    kept.set("go", 1)
+    with worker(settings, log):
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
 
 
 def test_jobs_of_a_worker_that_is_killed_are_run_by_another(
@@ -186,3 +207,17 @@ def test_a_job_that_kills_its_process_does_not_do_so_for_ever(
         enqueue(app, "fail_twice", "b")
         wait_until(lambda: kept.lrange("ended", 0, -1) == ["b"], log)
     assert kept.get("tries") == "4"
+
+
+def test_what_is_no_job_stops_no_worker(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    garbage: list[str | bytes] = ["", b"\xff", "garbage", "null", "5", "[]", "{}", '"a"', '{"properties": {}}']
+    no_job = {"properties": {"delivery_tag": "a", "delivery_info": {}}, "headers": {}, "content-type": "a"}
+    garbage += [json.dumps(no_job | {"body": body}) for body in (None, 5, "garbage", "e30=")]
+    with worker(settings, log) as process:
+        for text in garbage:
+            kept.lpush(f"{SLUG}:celery", text)
+        enqueue(app, "tell_the_request", "a")
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["a None"], log)
+        assert process.poll() is None
+    assert kept.llen(f"{SLUG}:celery") == 0
+    assert "Traceback" in log.read_text(encoding="utf-8")

@@ -1,9 +1,12 @@
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from {{ cookiecutter.package_name }} import core
 from {{ cookiecutter.package_name }}.core import database
-from {{ cookiecutter.package_name }}.core.settings import SettingsError, load_settings
+from {{ cookiecutter.package_name }}.core.settings import Settings, SettingsError, load_settings
 
 COUNT = "SELECT count(*) FROM probes"
 engine = database.engine  # some tests have a fixture of the module's name
@@ -63,6 +66,31 @@ def test_what_is_committed_stays_and_what_is_not_is_gone(app: Flask, client: Fla
     with app.app_context():
         database.session().connection().exec_driver_sql("INSERT INTO probes VALUES (2)")
     assert client.get("/rows").text == "1"
+
+
+@pytest.mark.usefixtures("database")
+def test_while_all_connections_are_held_one_request_waits_and_the_others_do_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"database_pool_size": 1, "database_pool_timeout": 0.3}
+    app = core.make_app(settings.model_copy(update=short))
+    app.get("/ask")(lambda: str(database.session().connection().exec_driver_sql("SELECT 1").scalar()))
+    waited = []
+    get = QueuePool._do_get
+
+    def get_and_tell(pool: QueuePool) -> ConnectionPoolEntry:
+        waited.append(pool)
+        return get(pool)
+
+    with app.app_context():
+        held = engine().execution_options(reads=True).connect()
+    with held:
+        monkeypatch.setattr(QueuePool, "_do_get", get_and_tell)
+        for tries in (1, 2):
+            assert [app.test_client().get("/ask").status_code for _ in range(3)] == [503] * 3
+            assert len(waited) == tries
+            app.extensions[database.EXHAUSTED] = 0.0  # some seconds later
+    assert app.test_client().get("/ask").text == "1"
 
 
 def test_a_database_of_another_kind_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,14 @@
 import json
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }} import core
+from {{ cookiecutter.package_name }}.core import logs
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
 
@@ -30,3 +35,18 @@ def test_probes_do_not_fill_the_log(settings: Settings, capfd: pytest.CaptureFix
     client.get("/livez")
     client.get("/readyz")
     assert capfd.readouterr().err == ""
+
+
+def test_threads_log_side_by_side_and_each_line_is_whole(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = logs.StandardError()
+    records = [logging.makeLogRecord({"msg": f"{number:03} {'x' * 90}"}) for number in range(400)]
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(handler.handle, records))
+    assert sorted(capfd.readouterr().err.splitlines()) == [record.msg for record in records]
+
+
+def test_a_log_that_nobody_reads_holds_nothing_up() -> None:
+    code = f"import logging; from {logs.__name__} import *; logging.root.addHandler(StandardError())"
+    code += "; [logging.error('x' * 9000) for _ in range(100)]"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
+        assert process.wait(timeout=60) == 0

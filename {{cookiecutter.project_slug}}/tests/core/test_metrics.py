@@ -1,21 +1,22 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from prometheus_client import values
+from werkzeug.test import Client
 
-from {{ cookiecutter.package_name }} import core
 from {{ cookiecutter.package_name }}.core import metrics
-from {{ cookiecutter.package_name }}.core.settings import METRICS_PORT, Settings
 
-SCRAPE = {"base_url": f"http://localhost:{METRICS_PORT}"}
 COUNT = "http_server_request_duration_seconds_count"
 
 
-def counted(client: FlaskClient, method: str, route: str, status: int) -> float:
+def counted(method: str, route: str, status: int) -> float:
     """Return how many requests of a kind the metrics hold."""
     labels = f'http_request_method="{method}",http_response_status_code="{status}",http_route="{route}"'
-    lines = client.get("/metrics", **SCRAPE).text.splitlines()
+    lines = Client(metrics.application()).get("/metrics").text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(COUNT) and labels in line)
 
 
@@ -31,9 +32,9 @@ def counted(client: FlaskClient, method: str, route: str, status: int) -> float:
 def test_a_request_is_counted_by_its_route_and_not_its_path(
     client: FlaskClient, method: str, path: str, kind: tuple[str, str, int]
 ) -> None:
-    before = counted(client, *kind)
+    before = counted(*kind)
     client.open(path, method=method)
-    assert counted(client, *kind) == before + 1
+    assert counted(*kind) == before + 1
 
 
 def test_what_goes_wrong_is_counted_too(app: Flask) -> None:
@@ -43,24 +44,38 @@ def test_what_goes_wrong_is_counted_too(app: Flask) -> None:
 
     client = app.test_client()
     client.get("/broken")
-    assert counted(client, "GET", "/broken", 500) == 1
+    assert counted("GET", "/broken", 500) == 1
 
 
-def test_the_port_of_the_service_has_no_metrics_whatever_a_client_claims(client: FlaskClient) -> None:
-    host = {"Host": f"localhost:{METRICS_PORT}", "X-Forwarded-Port": str(METRICS_PORT)}
-    assert client.get("/metrics", headers=host).status_code == 404
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where processes keep what they count."""
+    monkeypatch.setenv(metrics.FOLDER, str(tmp_path))
+    return tmp_path
 
 
-def test_the_port_of_the_metrics_has_nothing_else(client: FlaskClient) -> None:
-    assert "# TYPE" in client.get("/", **SCRAPE).text
+def test_the_counts_of_a_former_start_are_forgotten(folder: Path) -> None:
+    for name in ("counter_1.db", "gauge_all_1.db", "histogram_0.db", "summary_1.db", "service.txt"):
+        (folder / name).touch()
+    metrics.begin()
+    assert [path.name for path in folder.iterdir()] == ["service.txt"]
 
 
-def test_the_counts_of_a_former_start_are_forgotten(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(metrics.FOLDER, str(tmp_path / "counts"))
-    core.make_app(settings)
-    for name in ("counter_1.db", "gauge_all_1.db", "histogram_1.db", "summary_1.db", "service.db"):
-        (tmp_path / "counts" / name).touch()
-    metrics.forget()
-    assert [path.name for path in (tmp_path / "counts").iterdir()] == ["service.db"]
+def test_processes_that_end_leave_their_counts_and_no_files(folder: Path) -> None:
+    code = f"from {metrics.__name__} import *; take_room(); count('GET', '/a', 200, 1.0)"
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", code])
+        assert process.wait() == 0
+        metrics.keep(process.pid)
+    assert [path.name for path in folder.iterdir()] == ["histogram_0.db"]
+    assert counted("GET", "/a", 200) == 2
+
+
+def test_a_process_without_room_counts_for_itself_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    metrics.take_room()
+    assert values.ValueClass is values.MutexValue

@@ -4,7 +4,8 @@ from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }} import core
 from {{ cookiecutter.package_name }}.core import postgresql
-from {{ cookiecutter.package_name }}.core.database import engine, migrating, session
+from {{ cookiecutter.package_name }}.core.database import bring_up_to_date, engine, migrating, session
+from {{ cookiecutter.package_name }}.core.settings import Settings
 
 
 @pytest.fixture
@@ -40,6 +41,35 @@ def test_connections_that_the_server_has_dropped_are_replaced(app: Flask, client
         assert connection.exec_driver_sql(others).all()
         connection.close()
     assert client.get("/ask").status_code == 200
+
+
+@pytest.mark.usefixtures("database")
+def test_the_server_stops_a_statement_that_takes_too_long(settings: Settings) -> None:
+    app = core.make_app(settings.model_copy(update={"database_statement_timeout": 0.2}))
+    app.get("/ask")(lambda: str(session().connection().exec_driver_sql("SELECT pg_sleep(60)")))
+    assert app.test_client().get("/ask").status_code == 503
+
+
+@pytest.mark.usefixtures("database")
+def test_a_migration_lets_others_through_while_a_table_is_held(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "LOCK_PATIENCE", 1)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    tries = []
+
+    def upgrade(*_: object) -> None:
+        tries.append(1)
+        with migrating() as connection:
+            connection.exec_driver_sql("ALTER TABLE held ADD COLUMN more INTEGER")
+            connection.commit()
+
+    monkeypatch.setattr("alembic.command.upgrade", upgrade)
+    with app.app_context(), engine().connect() as holder:
+        holder.exec_driver_sql("CREATE TABLE held (number INTEGER)")
+        holder.commit()
+        holder.exec_driver_sql("SELECT * FROM held")
+        monkeypatch.setattr("click.echo", lambda *_, **__: holder.commit())  # after the first try
+        bring_up_to_date()
+    assert len(tries) == 2
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:p@ss:hunter2@host/db", "mysql://db/x", postgresql.development_url()])

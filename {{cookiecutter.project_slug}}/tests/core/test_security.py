@@ -46,6 +46,6 @@ def test_a_session_is_for_https_unless_a_setting_says_otherwise(settings: Settin
 
 
 def test_extensions_find_what_they_are_told(settings: Settings) -> None:
-    app = core.make_app(settings, TESTING=True, MAX_CONTENT_LENGTH=7, AUTO_SERVERS=True)
+    app = core.make_app(settings, {"TESTING": True, "MAX_CONTENT_LENGTH": 7, "AUTO_SERVERS": True})
     assert app.testing
     assert (app.config["MAX_CONTENT_LENGTH"], app.config["AUTO_SERVERS"]) == (7, True)

@@ -1,3 +1,5 @@
+"""Tests of the sample: make forget-sample takes them away."""
+
 from flask.testing import FlaskClient
 
 

@@ -1,3 +1,5 @@
+"""Tests of the sample: make forget-sample takes them away."""
+
 import pytest
 from flask.testing import FlaskClient
 

@@ -1,3 +1,5 @@
+"""Tests of the sample: make forget-sample takes them away."""
+
 from unittest.mock import patch
 from uuid import uuid4
 

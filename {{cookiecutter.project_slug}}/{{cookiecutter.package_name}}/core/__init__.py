@@ -1,11 +1,14 @@
 """What carries the service, whatever it is for. It is the template's: updates renew it."""
 
+from collections.abc import Mapping
+
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from {{ cookiecutter.package_name }} import about
 from {{ cookiecutter.package_name }}.core import (
     api,
+    assets,
 {%- if cookiecutter.database != "none" %}
     database,
 {%- endif %}
@@ -27,7 +30,7 @@ from {{ cookiecutter.package_name }}.core import (
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
 
-def make_app(settings: Settings, **config: object) -> APIFlask:
+def make_app(settings: Settings, config: Mapping[str, object] | None = None) -> APIFlask:
     """Return an application that has all but what the service is for."""
     package = __name__.partition(".")[0]  # where `static` and `templates` are
     secure = settings.session_cookie_secure
@@ -41,9 +44,12 @@ def make_app(settings: Settings, **config: object) -> APIFlask:
         SESSION_COOKIE_SECURE=settings.is_production if secure is None else secure,
         SESSION_COOKIE_SAMESITE="Lax",
     )
-    app.config.update(config)
+    app.config.update(config or {})
     if hops := settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+        prefixes = hops if settings.trusted_prefix else 0
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_prefix=prefixes
+        )
 
     logs.init_app(app)
     metrics.init_app(app)
@@ -52,6 +58,7 @@ def make_app(settings: Settings, **config: object) -> APIFlask:
 {%- endif %}
     errors.init_app(app)
     security.init_app(app)
+    assets.init_app(app)
     api.init_app(app)
     openapi.init_app(app)
 {%- if cookiecutter.database != "none" %}
@@ -61,6 +68,7 @@ def make_app(settings: Settings, **config: object) -> APIFlask:
     jobs.init_app(app)
 {%- endif %}
     health.init_app(app)
-    docs.init_app(app)
+    if settings.docs:
+        docs.init_app(app)
     tracing.init_app(app)
     return app

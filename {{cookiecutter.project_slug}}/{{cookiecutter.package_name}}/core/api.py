@@ -235,7 +235,7 @@ def init_app(app: APIFlask) -> None:
 
 def refuse_what_no_model_sees() -> None:
     """Refuse a body of unknown length, a path with a NUL, and a query for an operation that takes none."""
-    if "Transfer-Encoding" in request.headers:  # the limit on bodies would cut it off instead of refusing it
+    if "HTTP_TRANSFER_ENCODING" in request.environ:  # the limit on bodies would cut it off instead of refusing it
         raise LengthRequired("Send the body with a Content-Length.")
     if "\0" in request.path:
         raise NotFound

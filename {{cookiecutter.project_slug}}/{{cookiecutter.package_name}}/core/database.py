@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import time
 from contextlib import AbstractContextManager
 
 import click
@@ -9,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from flask import Flask, Response, current_app, g
-from sqlalchemy import Connection, Engine, MetaData, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, QueuePool, inspect, text
 from sqlalchemy.exc import OperationalError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 from werkzeug.exceptions import ServiceUnavailable
@@ -18,6 +19,12 @@ from {{ cookiecutter.package_name }}.core import {{ cookiecutter.database }}
 from {{ cookiecutter.package_name }}.core.errors import problem
 from {{ cookiecutter.package_name }}.core.health import add_check
 from {{ cookiecutter.package_name }}.core.settings import Settings
+
+EXHAUSTED = "database_exhausted"
+"""In `app.extensions` while all connections are held for too long: when the next request may try."""
+
+PAUSE = 5
+"""Seconds between two such tries."""
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +47,16 @@ def init_app(app: Flask) -> None:
     """Connect on demand, make readiness depend on the schema, and add `flask migrate`."""
     settings: Settings = app.config["SETTINGS"]
     url = settings.database_url.get_secret_value()
-    app.extensions["database"] = {{ cookiecutter.database }}.connect(url, settings.web_threads)
+    app.extensions["database"] = {{ cookiecutter.database }}.connect(
+        url,
+{%- if cookiecutter.database == "postgresql" %}
+        connect_timeout=settings.database_connect_timeout,
+        statement_timeout=settings.database_statement_timeout,
+{%- endif %}
+        pool_size=settings.database_pool_size,
+        pool_timeout=settings.database_pool_timeout,
+        max_overflow=0,
+    )
     for error in (OperationalError, TimeoutError):
         app.register_error_handler(error, unavailable)
     add_check(app, "database", check_schema)
@@ -70,6 +86,8 @@ def unavailable(error: Exception) -> Response:
     if isinstance(error, OperationalError | TimeoutError) and {{ cookiecutter.database }}.is_our_mistake(error):
         raise error
     logger.error("the database failed", exc_info=True)
+    if isinstance(error, TimeoutError):
+        current_app.extensions[EXHAUSTED] = time.monotonic() + PAUSE
     return problem(ServiceUnavailable("A service that this needs is not available; try again later.", retry_after=5))
 
 
@@ -82,9 +100,21 @@ def engine() -> Engine:
 def session() -> Session:
     """Return the session of the current request or command; what it does not commit is rolled back in the end."""
     if "session" not in g:
+        check_pool()
         g.session = Session(engine())
     opened: Session = g.session
     return opened
+
+
+def check_pool() -> None:
+    """Raise TimeoutError at once while all connections are held for too long, but let one request in a while try."""
+    pool, now, state = engine().pool, time.monotonic(), current_app.extensions
+    if not isinstance(pool, QueuePool) or pool.checkedout() < pool.size():
+        state.pop(EXHAUSTED, None)
+    elif EXHAUSTED in state:
+        if now < state[EXHAUSTED]:
+            raise TimeoutError("no connection of the pool has come back")
+        state[EXHAUSTED] = now + PAUSE
 
 
 def migrations() -> Config:
@@ -119,9 +149,16 @@ def check_schema() -> None:
 
 def bring_up_to_date() -> str | None:
     """Run the migrations that are missing, and return the revision; leave a schema alone that newer code has made."""
-    found = revision()
-    if found is None or found in revisions()[1]:
-        command.upgrade(migrations(), "head")
+    give_up = time.monotonic() + {{ cookiecutter.database }}.PATIENCE
+    while (found := revision()) is None or found in revisions()[1]:
+        try:
+            command.upgrade(migrations(), "head")
+            break
+        except OperationalError as error:
+            if not {{ cookiecutter.database }}.is_worth_another_try(error) or time.monotonic() > give_up:
+                raise
+            click.echo("A transaction holds a table that has to change; trying again.", err=True)
+            time.sleep(2)
     return revision()
 
 

@@ -1,4 +1,7 @@
-"""Health: `/livez` says that the process answers, `/readyz` that it can do its work."""
+"""Health: `/livez` says that the process answers, `/readyz` that it can do its work.
+
+In production, core/serving.py answers `/livez` without the application, and gives `/readyz` a thread of its own.
+"""
 
 import logging
 from collections.abc import Callable

@@ -49,7 +49,7 @@ def init_app(app: Flask) -> None:
     url = settings.redis_url.get_secret_value()
     app.extensions["celery"] = make_celery(app, settings)
     app.extensions["redis"] = redis.Redis.from_url(
-        url, decode_responses=True, socket_timeout=5, socket_connect_timeout=5
+        url, decode_responses=True, socket_timeout=settings.redis_timeout, socket_connect_timeout=settings.redis_timeout
     )
     for error in REDIS_FAILURES:
         app.register_error_handler(error, unavailable)
@@ -117,8 +117,8 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
         broker_transport_options={
             "global_keyprefix": f"{SLUG}:",
             "visibility_timeout": 2 * settings.job_timeout + LONGEST_PAUSE,
-            "socket_timeout": 5,
-            "socket_connect_timeout": 5,
+            "socket_timeout": settings.redis_timeout,
+            "socket_connect_timeout": settings.redis_timeout,
             "unacked_restore_throttle": 1,  # look for such jobs every ten seconds
         },
         task_acks_late=True,

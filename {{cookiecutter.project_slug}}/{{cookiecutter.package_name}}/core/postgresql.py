@@ -14,6 +14,9 @@ URL_ERRORS = (ArgumentError, ValueError)  # of make_url
 PATIENCE = 600
 """Seconds that a migration waits for another one."""
 
+LOCK_PATIENCE = 3
+"""Seconds that a migration waits for a table that a transaction holds, before it lets others through."""
+
 MIGRATION_LOCK = 4208136241
 """The advisory lock that a migration holds; any number that nothing else in the database uses."""
 
@@ -41,20 +44,21 @@ def check_url(url: str, *, production: bool) -> str:
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def connect(url: str, threads: int) -> Engine:
-    """Return a pool that keeps a connection for each thread, and none to a server that has gone."""
+def connect(url: str, *, connect_timeout: int, statement_timeout: float, **pool_options: Any) -> Engine:
+    """Return a pool of connections, without those to a server that has gone. Times are in seconds."""
     return create_engine(
         url,
         # A server that vanishes without a word is given up after some seconds, not after the minutes of the system.
         connect_args={
-            "connect_timeout": 5,
+            "connect_timeout": connect_timeout,
+            "options": f"-c statement_timeout={round(statement_timeout * 1000)}",
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "tcp_user_timeout": 10_000,
         },
         hide_parameters=True,
         pool_pre_ping=True,
-        pool_size=threads,
+        **pool_options,
     )
 
 
@@ -77,6 +81,9 @@ def migrating(engine: Engine) -> Iterator[Connection]:
             if time.monotonic() > give_up:
                 raise click.ClickException(f"Another migration has not ended for {PATIENCE} seconds.")
             time.sleep(0.2)
+        # Whoever waits for the lock of a table holds up all who come after, so no migration waits for long.
+        connection.execute(text(f"SET lock_timeout = '{LOCK_PATIENCE}s'; SET statement_timeout = 0"))
+        connection.commit()
         try:
             yield connection
         finally:
@@ -85,3 +92,8 @@ def migrating(engine: Engine) -> Iterator[Connection]:
 
 def check_migrated(_connection: Connection) -> None:
     """Accept what the migrations leave: PostgreSQL has checked it."""
+
+
+def is_worth_another_try(error: OperationalError) -> bool:
+    """Return whether a migration only lacked a lock, that of a table that some transaction holds."""
+    return getattr(error.orig, "sqlstate", None) == "55P03"  # lock_not_available

@@ -3,9 +3,10 @@
 Without APP_ENV the service takes itself to be in production: what is forgotten must fail, not run open.
 """
 
-{% if cookiecutter.background_jobs == "celery" %}import os
-{% endif %}{% if cookiecutter.error_tracking == "sentry" %}import re
-{% endif %}from typing import Literal
+import os
+{% if cookiecutter.error_tracking == "sentry" %}import re
+{% endif %}from pathlib import Path
+from typing import Literal, get_args
 {%- if cookiecutter.background_jobs == "celery" %}
 from urllib.parse import urlsplit
 {%- endif %}
@@ -55,11 +56,28 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = Field(default_factory=lambda: SecretStr(development_url()))
     """Where the database is{% if cookiecutter.database == "sqlite" %}, like sqlite:////data/service.db{% elif cookiecutter.database == "postgresql" %}, like postgresql://user:password@host:5432/name{% endif %}."""
+
+    database_pool_size: int = Field(default=8, ge=1)
+    """How many connections each process has: fewer than WEB_THREADS, so that some are left when the database hangs."""
+
+    database_pool_timeout: float = Field(default=2, gt=0)
+    """For how many seconds a request waits for one of them."""
+{%- endif %}
+{%- if cookiecutter.database == "postgresql" %}
+
+    database_connect_timeout: int = Field(default=5, ge=2)
+    """After how many seconds a server that does not answer is given up."""
+
+    database_statement_timeout: float = Field(default=20, gt=0)
+    """After how many seconds the server stops a statement; not those of migrations."""
 {%- endif %}
 {%- if cookiecutter.background_jobs == "celery" %}
 
     redis_url: SecretStr = Field(default_factory=development_redis)
     """Where Redis is, which keeps the jobs, like redis://:password@host:6379/0."""
+
+    redis_timeout: float = Field(default=2, gt=0)
+    """For how many seconds Redis is waited for."""
 
     job_timeout: int = Field(default=60, gt=0)
     """After how many seconds a job is stopped."""
@@ -82,11 +100,26 @@ class Settings(BaseSettings):
     content_security_policy: str = "default-src 'self' 'nonce'; base-uri 'none'; frame-ancestors 'none'"
     """What pages may load and run. 'nonce' stands for the nonce of a page that has asked for one."""
 
+    hsts_seconds: int = Field(default=31_536_000, ge=0)
+    """For how long a browser that came by HTTPS comes by nothing else; 0 tells it nothing."""
+
+    allowed_hosts: str = ""
+    """The names that clients may call the service by, with commas: shop.example,.example.org. Empty allows all."""
+
+    docs: bool = True
+    """Whether /docs and /openapi.json are served."""
+
     session_cookie_secure: bool | None = None
     """Whether browsers send the session over HTTPS alone. Without a word they do in production."""
 
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     """How many reverse proxies set X-Forwarded-For and X-Forwarded-Proto. With 0 those headers are ignored."""
+
+    trusted_prefix: bool = False
+    """Whether those proxies set X-Forwarded-Prefix, too: the path that the service is below."""
+
+    script_name: str = Field(default="", pattern=r"^(/[^/?#]+)*$")
+    """The path that the service is below when a proxy passes it on, like /shop. Without it, paths are served as well."""
 
     otel_traces_exporter: Literal["otlp", "console", "none"] | None = None
     """What becomes of traces; OpenTelemetry reads this and its other variables itself."""
@@ -95,10 +128,19 @@ class Settings(BaseSettings):
     """Where the service listens. Platforms that choose it set it; metrics have a port of their own, 9000."""
 
     web_concurrency: int = Field(default=2, ge=1)
-    """How many worker processes serve. A container sees the cores of its host, not its share of them."""
+    """How many processes serve. A container sees the cores of its host, not its share of them."""
 
-    web_threads: int = Field(default=4, ge=1)
-    """How many threads each worker has."""
+    web_threads: int = Field(default=16, ge=1)
+    """How many requests each process works at."""
+
+    web_queue: int = Field(default=32, ge=0)
+    """How many more may wait in each process; the next ones are turned away with 503."""
+
+    request_timeout: int = Field(default=25, gt=0)
+    """After how many seconds without an answer a client gets 503, and a process none of whose threads comes back ends."""
+
+    drain_seconds: float = Field(default=7, ge=0, le=600)
+    """For how long the service goes on answering, when it is told to stop, while /readyz says no."""
 
     flask_debug: bool = False
     """Flask's own switch for its debugger, which runs any code it is sent."""
@@ -178,6 +220,27 @@ def in_production(info: ValidationInfo) -> bool:
     return bool(info.data.get("app_env", "production") == "production")
 
 
+def secrets_in_files() -> dict[str, str]:
+    """Return the secrets that the environment names files of: SECRET_KEY_FILE is where SECRET_KEY stands.
+
+    Raises:
+        SettingsError: a file cannot be read, or the secret is in the environment as well.
+    """
+    found = {}
+    for name, field in Settings.model_fields.items():
+        variable = f"{name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if path and SecretStr in (field.annotation, *get_args(field.annotation)):
+            if os.environ.get(name.upper()):
+                raise SettingsError(f"{variable}: {name.upper()} is set as well; keep one of them")
+            try:
+                if text := Path(path).read_text(encoding="utf-8").strip():
+                    found[name] = text
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"{variable}: {path} cannot be read: {error}") from None
+    return found
+
+
 def load_settings() -> Settings:
     """Return the settings of the environment and, for what it lacks, of the .env that Flask's own commands read too.
 
@@ -187,7 +250,7 @@ def load_settings() -> Settings:
     if get_load_dotenv():  # unless FLASK_SKIP_DOTENV is set
         load_dotenv()
     try:
-        return Settings()
+        return Settings(**secrets_in_files())  # type: ignore[arg-type]
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):

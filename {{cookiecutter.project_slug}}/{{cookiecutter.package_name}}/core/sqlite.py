@@ -42,9 +42,9 @@ def check_url(url: str, *, production: bool) -> str:
     return url
 
 
-def connect(url: str, threads: int) -> Engine:
-    """Return a pool that keeps a connection for each thread."""
-    pool = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True, pool_size=threads)
+def connect(url: str, **pool_options: Any) -> Engine:
+    """Return a pool of connections."""
+    pool = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True, **pool_options)
     event.listen(pool, "connect", leave_transactions_to_sqlalchemy)
     event.listen(pool, "connect", enforce_foreign_keys)
     event.listen(pool, "begin", begin)
@@ -107,3 +107,8 @@ def check_migrated(connection: Connection) -> None:
     """Raise RuntimeError when the migrations leave rows that refer to nothing."""
     if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
         raise RuntimeError(f"the migrations leave {len(broken)} rows that refer to nothing")
+
+
+def is_worth_another_try(_error: OperationalError) -> bool:
+    """Return whether a migration only lacked a lock: here it has waited for it."""
+    return False

@@ -1,4 +1,4 @@
-"""Notes."""
+"""Notes, of the sample: make forget-sample takes it away."""
 
 import sqlalchemy as sa
 from alembic import op

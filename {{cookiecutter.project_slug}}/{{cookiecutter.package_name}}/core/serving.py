@@ -1,0 +1,331 @@
+"""What stands between gunicorn and the application: connections, limits, probes and metrics, in an event loop.
+
+The application runs in threads. Nothing that it does in them, and nothing that a client does slowly, keeps the loop from
+answering `/livez`, from turning away what would wait too long, or from noticing a request that does not end.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import mmap
+import os
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
+from threading import get_ident
+from typing import Any, ClassVar
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from flask import Flask
+from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
+from gunicorn.workers import gasgi  # type: ignore[import-untyped]
+
+from {{ cookiecutter.package_name }} import create_app
+from {{ cookiecutter.package_name }}.core import health, metrics
+from {{ cookiecutter.package_name }}.core.errors import Problem
+from {{ cookiecutter.package_name }}.core.settings import METRICS_PORT, Settings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+HEAD_SECONDS = 30
+"""How long a client may take to send the head of a request."""
+
+PROBE_SECONDS = 5
+"""How long `/readyz` and the metrics may take, whatever they wait for."""
+
+IN_MEMORY = 65_536
+"""Bytes of a body that are kept in memory; the rest waits in a file until the body is there."""
+
+BUSY = HTTPStatus.SERVICE_UNAVAILABLE
+logger = logging.getLogger(__name__)
+draining = mmap.mmap(-1, 1)
+"""Not zero, in all processes, from when the service has been told to stop."""
+
+
+class Refused(Exception):
+    """Why a request is answered here, and not by the application."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Connection(ASGIProtocol):  # type: ignore[misc]
+    """A client, who has to send the head of each request in time: others would hold all connections that there are."""
+
+    idle: ClassVar[set[ASGIProtocol]] = set()
+    """Those that wait for a next request."""
+
+    head: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Give a new client its time."""
+        self.head = asyncio.get_running_loop().call_later(HEAD_SECONDS, transport.abort)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client."""
+        self.head.cancel()
+        self.idle.discard(self)
+        super().connection_lost(exc)
+
+    def _on_headers_complete(self) -> bool:
+        self.head.cancel()
+        self.idle.discard(self)
+        return bool(super()._on_headers_complete())
+
+    def _arm_keepalive_timer(self) -> None:
+        super()._arm_keepalive_timer()
+        self.head.cancel()
+        self.idle.add(self)
+        seconds = self.cfg.keepalive + HEAD_SECONDS
+        self.head = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
+
+gasgi.ASGIProtocol = Connection  # what gunicorn makes for each client
+
+
+class Request:
+    """A request whose answer a thread makes."""
+
+    def __init__(self, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
+        self.environ = environ
+        self.receive, self.send = receive, send
+        self.since = time.monotonic()
+        self.loop = asyncio.get_running_loop()
+        self.answered: asyncio.Future[list[Message]] = self.loop.create_future()
+        self.thread: int | None = None
+        self.gone: asyncio.Task[Message] | None = None
+        """Done when the client of a stream has gone; None as long as nothing is streamed."""
+
+    def run(self, application: WSGIApplication, ended: Callable[[Any], object]) -> None:
+        """Have the application answer. In a thread."""
+        messages: list[Message] | None = None
+        self.thread = get_ident()
+        try:
+            if not self.answered.done():  # it may have waited for too long
+                messages = self.answer(application)
+        except ConnectionAbortedError:
+            messages = []
+        except Exception:
+            logger.exception("the application failed")
+
+        def tell() -> None:
+            ended(self)
+            if not self.answered.done():
+                if messages is None:
+                    failure = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed.")
+                    self.answered.set_exception(failure)
+                else:
+                    self.answered.set_result(messages)
+
+        self.loop.call_soon_threadsafe(tell)
+
+    def answer(self, application: WSGIApplication) -> list[Message]:
+        """Return what is left to send when the application has ended: a short answer, or the end of a stream."""
+        left: list[Message] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Any:
+            encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            left[:] = [{"type": "http.response.start", "status": int(status[:3]), "headers": encoded}]
+
+        chunks = application(self.environ, start_response)
+        try:
+            for chunk in chunks:
+                if left and (b"content-length", b"%d" % len(chunk)) in left[0]["headers"]:
+                    return [*left, {"type": "http.response.body", "body": chunk}]
+                for message in (*left, {"type": "http.response.body", "body": chunk, "more_body": True}):
+                    asyncio.run_coroutine_threadsafe(self.pass_on(message), self.loop).result()
+                left.clear()
+        finally:
+            getattr(chunks, "close", lambda: None)()
+        return [*left, {"type": "http.response.body", "body": b""}]
+
+    async def pass_on(self, message: Message) -> None:
+        """Send a part of a stream, once there is room for it. Raises ConnectionAbortedError when the client has gone."""
+        if self.gone is None:
+            self.gone = asyncio.ensure_future(self.receive())
+        if self.gone.done() or self.answered.done():
+            raise ConnectionAbortedError
+        await self.send(message)
+
+    def give_up(self, seconds: float) -> None:
+        """Answer without the thread, and log what it is doing."""
+        frame = sys._current_frames().get(self.thread or 0)
+        doing = "".join(traceback.format_stack(frame)) if frame else "no thread was free"
+        method, path = self.environ["REQUEST_METHOD"], self.environ["PATH_INFO"]
+        logger.error("%s %s has no answer after %s seconds: %s", method, path, seconds, doing)
+        error = Refused(BUSY, f"There was no answer within {seconds} seconds.")
+        self.answered.set_exception(error)
+
+
+class Front:
+    """The service as gunicorn's event loop sees it: the application behind its limits."""
+
+    def __init__(self, flask: Flask) -> None:
+        self.settings: Settings = flask.config["SETTINGS"]
+        self.application, self.metrics = flask.wsgi_app, metrics.application()
+        self.threads = ThreadPoolExecutor(self.settings.web_threads)
+        self.for_probes, self.for_metrics = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self.at_work: set[Request] = set()
+        """What threads are at, or are to do; also what its client has been answered to without them."""
+        self.turned_away = 0
+        self.lost = False
+        """Whether no thread comes back."""
+        self.watch: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            raise NotImplementedError("the service speaks HTTP alone")
+        self.watch = self.watch or asyncio.ensure_future(self.watch_over_requests())
+        try:
+            messages = await self.messages(scope, receive, send)
+        except Refused as error:
+            messages = problem(error, scope)
+            metrics.count(scope["method"], "", error.status)
+        if draining[0] and len(messages) > 1:
+            messages[0]["headers"].append((b"connection", b"close"))  # the client's next request goes elsewhere
+        for message in messages:
+            await send(message)
+
+    async def messages(self, scope: Scope, receive: Receive, send: Send) -> list[Message]:
+        """Return what is left to send of the answer. Raises Refused."""
+        prefix, path = self.settings.script_name, scope["path"]
+        script = prefix if f"{path}/".startswith(f"{prefix}/") else ""
+        path = path.removeprefix(script) or "/"
+        if path == "/livez" and scope["method"] in ("GET", "HEAD"):
+            return document(HTTPStatus.OK, health.livez(), "application/json")
+        if path == "/readyz" and draining[0]:
+            raise Refused(BUSY, "The service is stopping.")
+        with SpooledTemporaryFile(IN_MEMORY) as body:
+            await self.read(receive, body)
+            request = Request(environ(scope, script, path, body), receive, send)
+            if scope["server"][1] == METRICS_PORT:
+                return await self.soon(request, self.for_metrics, self.metrics)
+            if path == "/readyz":
+                return await self.soon(request, self.for_probes, self.application)
+            if self.lost or len(self.at_work) >= self.settings.web_threads + self.settings.web_queue:
+                self.turned_away += 1
+                raise Refused(BUSY, "The service is busy; try again later.")
+            self.at_work.add(request)
+            self.threads.submit(request.run, self.application, self.at_work.discard)
+            try:
+                return await request.answered
+            finally:
+                if request.gone:
+                    request.gone.cancel()
+
+    async def soon(self, request: Request, thread: ThreadPoolExecutor, application: WSGIApplication) -> list[Message]:
+        """Return the answer that a thread makes which no other request holds. Raises Refused when it takes too long."""
+        thread.submit(request.run, application, self.at_work.discard)
+        try:
+            return await asyncio.wait_for(request.answered, PROBE_SECONDS)
+        except TimeoutError:
+            raise Refused(BUSY, f"There was no answer within {PROBE_SECONDS} seconds.") from None
+
+    async def read(self, receive: Receive, body: Any) -> None:
+        """Take in the body of a request, as fast as the client sends it."""
+        message = await receive()
+        try:
+            async with asyncio.timeout(self.settings.request_timeout):
+                while message["type"] == "http.request":
+                    body.write(message["body"])
+                    if body.tell() > self.settings.max_content_length:
+                        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body of the request is too large.")
+                    if not message["more_body"]:
+                        body.seek(0)
+                        return
+                    message = await receive()
+        except TimeoutError:
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "The body of the request did not come in time.") from None
+        raise Refused(HTTPStatus.BAD_REQUEST, "The request was given up.")  # nobody is there to read it
+
+    async def watch_over_requests(self) -> None:
+        """Give up what takes too long, and the process when none of its threads comes back."""
+        limit = self.settings.request_timeout
+        while True:
+            await asyncio.sleep(1)
+            now = time.monotonic()
+            for connection in [*Connection.idle]:
+                if not connection.worker.alive:  # it takes in no more, but would wait for them
+                    connection.transport.close()
+            if self.turned_away:
+                logger.warning("%d requests were turned away: all threads are busy", self.turned_away)
+                self.turned_away = 0
+            if self.lost:  # all have been answered, a second ago
+                logger.critical("no thread comes back: this process ends, and another takes its place")
+                os._exit(1)
+            given_up = sum(request.thread is not None and request.answered.done() for request in self.at_work)
+            self.lost = given_up >= self.settings.web_threads
+            for request in self.at_work:
+                seconds = now - request.since
+                if not request.answered.done() and request.gone is None and (self.lost or seconds > limit):
+                    request.give_up(min(limit, round(seconds)))
+
+
+def front() -> Front:
+    """Return what gunicorn serves."""
+    served = Front(create_app())
+    gc.collect()
+    gc.freeze()  # what is here stays: looking for garbage in it again and again would cost much of each request
+    return served
+
+
+def environ(scope: Scope, script: str, path: str, body: Any) -> WSGIEnvironment:
+    """Return what the application gets to know of a request (PEP 3333)."""
+    address, port = scope["client"] or ("", 0)
+    result: WSGIEnvironment = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": script,
+        "PATH_INFO": path.encode().decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "RAW_URI": scope["raw_path"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": scope["server"][0],
+        "SERVER_PORT": str(scope["server"][1]),
+        "REMOTE_ADDR": address.removeprefix("::ffff:"),
+        "REMOTE_PORT": str(port),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": body,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for raw, value in scope["headers"]:
+        name = raw.decode("latin-1").upper().replace("-", "_")
+        if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            name = f"HTTP_{name}"
+        text = value.decode("latin-1")
+        result[name] = f"{result[name]},{text}" if name in result else text
+    return result
+
+
+def problem(error: Refused, scope: Scope) -> list[Message]:
+    """Return the answer to what is refused here (RFC 9457)."""
+    status = error.status
+    content = Problem(title=status.phrase, status=status, detail=str(error), instance=scope["path"])
+    return document(status, content.model_dump(exclude_none=True), "application/problem+json")
+
+
+def document(status: HTTPStatus, content: object, kind: str) -> list[Message]:
+    """Return an answer of JSON."""
+    body = json.dumps(content).encode()
+    headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+    if status == BUSY:
+        headers.append((b"retry-after", b"5"))
+    return [
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    ]
