@@ -26,6 +26,10 @@ test: .venv/installed ## run every test; those that need Docker are skipped with
 test-fast: .venv/installed ## run the tests that neither build images nor install packages
 	$(BIN)/python -m pytest -n auto -m "not docker and not slow"
 
+.PHONY: fuzz
+fuzz: .venv/installed ## generate from any answers, EXAMPLES=10000 times
+	EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/python -m pytest -q tests/test_fuzz.py
+
 .PHONY: lint
 lint: .venv/installed ## check style, formatting and types of the template's own code
 	$(BIN)/ruff check $(CODE)
@@ -33,8 +37,15 @@ lint: .venv/installed ## check style, formatting and types of the template's own
 	$(BIN)/mypy
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
 	$(BIN)/zizmor --offline --quiet .github/workflows
+
+.PHONY: changelog
+changelog: .venv/installed ## fail when generated projects change since BASE, and CHANGELOG.md does not say so
+	$(BIN)/python -m scripts.check_changelog $(or $(BASE),origin/main)
+
+.PHONY: fresh
+fresh: .venv/installed ## renew locks, actions, images and Pythons, and say so in CHANGELOG.md
+	$(BIN)/python -m scripts.fresh
 
 .PHONY: locks
 locks: .venv/installed ## renew the locks that the template ships, and its own

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pytest_cookies.plugin import Cookies
 
 from tests.locking import lock, write
 from tests.package_index import PackageIndex, serving
-from tests.support import ANSWERS, HERE, ROOT, Person, Project, Template, engine, git, once
+from tests.support import ANSWERS, HERE, ROOT, Person, Project, Template, engine, once
 
 Bake = Callable[..., Project]
 
@@ -79,16 +80,23 @@ def person(tmp_path: Path) -> Person:
 
 
 @pytest.fixture
+def small_disk(person: Person) -> Iterator[Path]:
+    """A disk of 3 MB: enough for a project, not for the tools that compile its locks."""
+    disk = person.root / "disk"
+    disk.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "layercake", disk], capture_output=True, text=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip(f"cannot mount a small disk: {mount.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture
 def template(tmp_path: Path) -> Template:
     """The template as a repository that people generate from."""
-    copy = Template(tmp_path / "layercake")
-    for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]:
-        if (ROOT / name).is_file():
-            (copy.path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy.path / name)
-    git(copy.path, "init", "--quiet")
-    copy.commit("version 1")
-    return copy
+    return Template.at(tmp_path / "layercake")
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,13 @@
 import json
 import re
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -20,6 +23,7 @@ UNREACHABLE: dict[str, Any] = {
 }
 KEY = "0123456789abcdef0123456789abcdef"
 PYTHON = CHOICES["python_version"][0]
+SMALL = ("--cpus", "1", "--memory", "512m", "--env", f"SECRET_KEY={KEY}")
 MIGRATE = ("flask", "--app", "flask_service", "migrate")
 WORKER = ("celery", "--app", "flask_service.worker", "worker")
 POSTGRESQL_ANSWERS = "pg_isready --host 127.0.0.1"
@@ -65,6 +69,11 @@ def running(tag: str, *options: str) -> Iterator[tuple[str, str]]:
         docker("rm", "--force", container)
 
 
+def inside(container: str) -> str:
+    """Return the IP address of a container, where its ports are those that it listens at."""
+    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
+
+
 def ask(url: str) -> str:
     with urllib.request.urlopen(url, timeout=5) as response:
         return str(response.read().decode())
@@ -79,6 +88,32 @@ def status(url: str, body: object = None) -> int:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+@contextmanager
+def load(address: str, pause: float, body: dict[str, str] | None = None) -> Iterator[Counter[int]]:
+    """Ask again and again, each time in a thread of its own; yield how often each status came, 0 for none."""
+    seen: Counter[int] = Counter()
+    stop = threading.Event()
+
+    def one() -> None:
+        try:
+            seen[status(address, body)] += 1
+        except OSError:
+            seen[0] += 1
+
+    def go_on() -> None:
+        while not stop.wait(pause):
+            clients.submit(one)
+
+    with ThreadPoolExecutor(200) as clients:
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            stop.set()
+            thread.join()
 
 
 def layers(tag: str) -> list[str]:

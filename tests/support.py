@@ -1,8 +1,10 @@
 """What the tests share: the template's facts, a rendered project, and things that are made once a run."""
 
+import ast
 import fcntl
 import functools
 import hashlib
+import html
 import itertools
 import json
 import os
@@ -12,9 +14,12 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parent.parent
 SCAFFOLD = ROOT / "{{cookiecutter.project_slug}}"
@@ -26,6 +31,8 @@ ANSWERS: dict[str, str | list[str]] = {
 CHOICES: dict[str, list[str]] = {name: values for name, values in ANSWERS.items() if isinstance(values, list)}
 LARGE = {"flask-swagger-ui", "pydantic-core"}
 """What a service with the default answers has in layers of their own."""
+WITHOUT_SETUP = ("make", "--old-file", ".venv/installed")
+"""`make` in a project whose virtual environment a test has put there."""
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"  # the Python that runs the tests
 
 # Free text that breaks what does not quote. It obeys every rule of the answers.
@@ -54,14 +61,17 @@ class Project(NamedTuple):
         """Run a command inside it; with `check`, a failure shows the command's output.
 
         Repeated when the engine, while it unpacks one image, collects a snapshot of another that is removed: a race
-        of the containerd image store (https://github.com/ddev/ddev/issues/8136), seen with builds side by side.
+        of the containerd image store (https://github.com/ddev/ddev/issues/8136), seen with builds side by side. So it
+        is when the engine, on a busy machine, has waited too long for a part of itself.
         """
         for _ in range(3):
             result = subprocess.run(
                 command, cwd=self.path, env={**os.environ, **env}, text=True, errors="replace", timeout=timeout,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             )  # fmt: skip
-            if not re.search(r"parent snapshot \S+ does not exist|failed to solve: not found", result.stdout):
+            if not re.search(
+                r"parent snapshot \S+ does not exist|failed to solve: (not found|DeadlineExceeded)", result.stdout
+            ):
                 break
         assert not check or result.returncode == 0, f"{command} ended with {result.returncode}:\n{result.stdout}"
         return result
@@ -71,6 +81,32 @@ class Project(NamedTuple):
         for path in sorted(self.path.rglob("*")):
             if path.is_file():
                 yield path.relative_to(self.path)
+
+
+def read_back(project: Project) -> dict[str, str]:
+    """Return the answers in free text, which Python, TOML and Markdown agree about."""
+    (about,) = project.path.glob("*/about.py")
+    constants = {
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+        for node in ast.parse(about.read_bytes()).body
+        if isinstance(node, ast.Assign)
+    }
+    facts = tomllib.loads(project.read("pyproject.toml"))["project"]
+    heading = re.search(r"<h1>(.*)</h1>", MarkdownIt("commonmark").render(project.read("README.md")))
+    assert heading
+    found = {
+        ("project_name", constants["NAME"]),
+        ("project_name", html.unescape(heading[1])),
+        ("description", constants["DESCRIPTION"]),
+        ("description", facts["description"]),
+        ("author_name", facts["authors"][0]["name"]),
+        ("author_email", facts["authors"][0]["email"]),
+        ("project_slug", facts["name"]),
+        ("package_name", about.parent.name),
+    }
+    answers = dict(found)
+    assert len(answers) == len(found), found
+    return answers
 
 
 class Person(NamedTuple):
@@ -113,6 +149,18 @@ class Template(NamedTuple):
     def url(self) -> str:
         """What stands for gh:organisation/template."""
         return f"git+file://{self.path}"
+
+    @classmethod
+    def at(cls, path: Path) -> "Template":
+        """Make one in a folder, with a first commit."""
+        copy = cls(path)
+        for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]:
+            if (ROOT / name).is_file():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, path / name)
+        git(path, "init", "--quiet")
+        copy.commit("version 1")
+        return copy
 
     def made(self, project: Project) -> None:
         """Let a project record that it was made from the last commit here."""

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import PYTHON, ask, status
-from tests.support import Project, installed
+from tests.support import WITHOUT_SETUP, Project, contents, installed
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(project: Project, port: int, *command: str | Path, **env: str) -> Iterator[str]:
-    """Run a command that serves at a port, and yield its address once it answers."""
+    """Run a command that serves at a port, and yield its address once it answers. What it has started ends with it."""
     log = project.path.parent / "serving.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
@@ -56,8 +56,16 @@ def serving(project: Project, port: int, *command: str | Path, **env: str) -> It
                     assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
                     time.sleep(0.2)
             yield f"http://127.0.0.1:{port}"
+            process.terminate()
+            process.wait()
+            deadline = time.monotonic() + 30
+            with suppress(OSError):
+                while status(f"http://127.0.0.1:{port}/livez"):
+                    assert time.monotonic() < deadline, "it goes on"
+                    time.sleep(0.2)
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -233,6 +241,26 @@ def test_a_migration_that_docker_alone_writes_arrives_in_what_is_up(
         assert "by a worker" in ask(f"{address}/api/notes")
 
 
+def test_no_migration_is_written_for_nothing_nor_one_that_fails_where_there_are_rows(bake: Bake, shared: Path) -> None:
+    project = bake(database="sqlite")
+    installed(project, shared)
+    model = project.path / "flask_service" / "resources" / "notes.py"
+    column, text = "    text: Mapped[str] = mapped_column(String(500))\n", model.read_text(encoding="utf-8")
+    project.run(*WITHOUT_SETUP, "migrate")  # with all that leaves in the folder
+    before = contents(project.path / "flask_service" / "migrations")
+    for more, said in {
+        "": "no table has changed: there is nothing to write",
+        "    colour: Mapped[str]\n": "notes.colour: rows that are there have no value for it; give it a server_default",
+    }.items():
+        model.write_text(text.replace(column, column + more), encoding="utf-8")
+        assert said in project.run(*WITHOUT_SETUP, "migration", "NAME=colour", check=False).stdout
+        assert contents(project.path / "flask_service" / "migrations") == before
+    column += '    colour: Mapped[str] = mapped_column(server_default="red")\n'
+    model.write_text(text.replace(column.splitlines()[0] + "\n", column), encoding="utf-8")
+    project.run(*WITHOUT_SETUP, "migration", "NAME=colour")
+    project.run(*WITHOUT_SETUP, "migrate")
+
+
 @pytest.mark.docker
 def test_docker_alone_tests_lints_and_describes_a_service(bake: Bake, somebody: int, compose_of_its_own: None) -> None:
     project = give(bake(database="postgresql", background_jobs="celery", python_version=PYTHON), somebody)
@@ -259,7 +287,7 @@ def test_a_server_that_does_not_answer_is_one_line_that_says_how_to_start_it(
     project = bake(database="postgresql", background_jobs="celery")
     installed(project, shared)
     (project.path / ".env").write_text(f"DATABASE_PORT={free_port()}\nREDIS_PORT={free_port()}\n", encoding="utf-8")
-    said = project.run("make", "--old-file", ".venv/installed", "run", check=False).stdout
+    said = project.run(*WITHOUT_SETUP, "run", check=False).stdout
     command, error, *end = said.splitlines()
     assert "flask --app flask_service migrate" in command
     assert re.fullmatch(r"Error: .*refused; start it with: docker compose up --detach --wait database", error)

@@ -29,7 +29,6 @@ CHANGES = {
     },
     "tests/conftest.py": {
         "from flaskr.db": "from flaskr.resources.db",
-        'create_app({"TESTING": True, "DATABASE": db_path})': "create_app(TESTING=True, DATABASE=db_path)",
     },
     "tests/test_auth.py": {"from flaskr.db": "from flaskr.resources.db"},
     "tests/test_blog.py": {"from flaskr.db": "from flaskr.resources.db"},

@@ -240,12 +240,15 @@ def test_a_file_for_another_python_is_named(bake: Bake, manager: str) -> None:
         assert lines, name
         for line in lines:
             (project.path / name).write_text(text.replace(line, line.replace(HERE, "3.99")), encoding="utf-8")
-            with pytest.raises(tool.LockError, match=rf"{name} is for Python 3.99, the locks are for {HERE}; .*cruft"):
+            with pytest.raises(
+                tool.LockError, match=rf"{name} is for Python 3.99, the locks are for {HERE}; .*make update ARGS"
+            ):
                 tool.check_python()
         (project.path / name).write_text(text, encoding="utf-8")
     others = [
         ("Dockerfile", f"FROM python:{HERE}-slim", "FROM mirror.example/base/python:3.99-slim"),
         ("Dockerfile", f"FROM python:{HERE}-slim", "FROM --platform=linux/amd64 python:3.99-slim"),
+        ("Dockerfile", f"FROM python:{HERE}-slim", f"FROM python:3.99-slim@sha256:{'0' * 64}"),
         ("pyproject.toml", f'requires-python = "=={HERE}.*"', 'requires-python = ">=3.99,<4"'),
     ]
     for name, ours, other in others:

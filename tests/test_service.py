@@ -1,6 +1,7 @@
 """A pairwise set of services: installed by hash, each passes its own tests, linters and types, and its image answers.
 
-Pairs are those of what the code depends on. The other choices take turns; tests/test_rendered.py has all their pairs.
+Pairs are those of the options that bring code. The other choices take turns, Pythons among them; tests/test_rendered.py
+has all their pairs. The newest Python, which not every machine has, has a case besides.
 """
 
 import itertools
@@ -16,7 +17,7 @@ from tests.conftest import Bake
 from tests.containers import ask, built, docker, running, servers, status
 from tests.support import CHOICES, NASTY, ROOT, Case, Project, has_image, installed, interpreter, pairs, pairwise
 
-CODE = ("python_version", "database", "background_jobs", "error_tracking")
+CODE = ("database", "background_jobs", "error_tracking")
 FACTORS = {**{name: CHOICES[name] for name in CODE}, "text": ["plain", "nasty"]}
 CHECKS = (
     ("pytest", "-p", "no:cacheprovider"),
@@ -25,16 +26,19 @@ CHECKS = (
     ("mypy", "."),
 )
 
+PYTHONS = sorted(CHOICES["python_version"], key=lambda version: int(version[2:]))
+TURNS = {**CHOICES, "python_version": PYTHONS[-2::-1]}
 CASES = [
-    {name: case.get(name) or values[number % len(values)] for name, values in CHOICES.items()} | {"text": case["text"]}
+    {name: case.get(name) or values[number % len(values)] for name, values in TURNS.items()} | {"text": case["text"]}
     for number, case in enumerate(pairwise(FACTORS))
 ]
+CASES.append({**CASES[0], "python_version": PYTHONS[-1]})
 HERE = [case for case in CASES if interpreter(case["python_version"])]
 NEWEST = sorted(HERE, key=lambda case: int(case["python_version"].split(".")[1]))
 PROOFS = ROOT / "tests" / "proofs"
 PROVED = {
     "celery": [case for case in NEWEST if case["background_jobs"] == "celery"][-1:],
-    "database": [next(case for case in NEWEST if case["database"] == kind) for kind in ("sqlite", "postgresql")],
+    "database": [*{case["database"]: case for case in NEWEST if case["database"] != "none"}.values()],
 }
 """Tests that prove the template, and take too long for a service: they are put into these, and pass their checks there.
 The case of Celery has the newest Python of this machine."""

@@ -247,7 +247,13 @@ def test_locks_that_cannot_be_renewed_stay_as_they_are(tmp_path: Path) -> None:
     }
     (tmp_path / "template").mkdir()
     files, words = renewed(tmp_path / "template", check=False, **offline)
-    assert files.keys() == {*(f"{name}.txt" for name in SHIPPED), "import-names.txt", "sizes.json", "requirements.txt"}
+    assert files.keys() == {
+        *(f"{name}.txt" for name in SHIPPED),
+        "import-names.txt",
+        "made-on.txt",
+        "sizes.json",
+        "requirements.txt",
+    }
     assert files == {
         name: (ROOT / ("" if name == "requirements.txt" else "locks") / name).read_bytes() for name in files
     }

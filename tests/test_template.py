@@ -143,3 +143,11 @@ def test_the_table_of_options_names_every_answer() -> None:
         row = "".join(line for line in table.splitlines() if line.startswith(f"| `{question}`:"))
         assert question in ("python_version", "license") or all(name in row for name in answers if name != "none")
         assert question not in OPTIONS or f" | {OPTIONS[question].what} | " in row
+
+
+def test_what_the_table_of_reliability_names_is_tested() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/reliability.md").read_text(encoding="utf-8")))
+    files = [*(ROOT / "tests").rglob("*.py"), *(SCAFFOLD / "tests").rglob("*.py")]
+    written = set(re.findall(r"^ *def (test_\w+)", "\n".join(path.read_text("utf-8") for path in files), re.MULTILINE))
+    assert len(named) > 10
+    assert named <= written
