@@ -19,12 +19,16 @@ demo: .venv/installed ## generate a service into build/, test it, start it and l
 	$(BIN)/python scripts/demo.py
 
 .PHONY: test
-test: .venv/installed ## run every test; those that need Docker are skipped without it
+test: .venv/installed ## run the tests, all but those that are thorough; those that need Docker are skipped without it
+	$(BIN)/python -m pytest -n auto -m "not thorough"
+
+.PHONY: test-all
+test-all: .venv/installed ## run every test, as each pull request does
 	$(BIN)/python -m pytest -n auto
 
 .PHONY: test-fast
 test-fast: .venv/installed ## run the tests that neither build images nor install packages
-	$(BIN)/python -m pytest -n auto -m "not docker and not slow"
+	$(BIN)/python -m pytest -n auto -m "not docker and not slow and not thorough"
 
 .PHONY: fuzz
 fuzz: .venv/installed ## generate from any answers, EXAMPLES=10000 times

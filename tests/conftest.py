@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,7 +33,17 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what takes long first, so that no processor waits for the last test."""
-    items.sort(key=lambda item: (not item.get_closest_marker("slow"), not item.get_closest_marker("docker")))
+    marks = ("thorough", "slow", "docker")
+    items.sort(key=lambda item: [not item.get_closest_marker(mark) for mark in marks])
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Take back what code under test has made of signals: programs that a later test starts would not end by them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

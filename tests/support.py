@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+from _pytest.mark.structures import ParameterSet
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +43,11 @@ NASTY = {
     "description": "a: b # c \\n \"q\" 'q' `code` ${PATH} %s {0} [x](y) | <!-- 日本語 " + "x" * 120,
     "author_name": 'O\'Brien "Ö" <x> \\ שלום 🎂, $USER & #',
 }
+
+
+def one_of(values: Iterable[str], *kept: str) -> list[str | ParameterSet]:
+    """Return the values of a parameter: every run of the tests has those that are kept, a thorough one the others too."""
+    return [value if value in kept else pytest.param(value, marks=pytest.mark.thorough) for value in values]
 
 
 Case = dict[str, str]  # one answer, or kind of text, for each factor

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import ROOT
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.thorough]
 
 EMPTY = {"empty", "cached-code", "cached-added"}
 

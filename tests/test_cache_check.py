@@ -305,7 +305,7 @@ def test_the_generated_dockerfile_passes(bake: Bake) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_small_delta_may_be_installed_again_and_a_grown_one_fails(bake: Bake) -> None:
     project = bake()
     for share, expected in ((8, []), (1, [r"baseline: 100% of the small packages has changed.*`make rebaseline`\."])):
@@ -354,6 +354,7 @@ INSTALL = "FROM base AS baseline\n"
                 r"new baseline: {more} packages downloaded again by \[baseline 1/1\]\. .* UV_NO_CACHE",
             ],
             id="commit-above-the-install-and-cache-switched-off",
+            marks=pytest.mark.thorough,
         ),
         pytest.param(
             {"Dockerfile": ("source=/layers/baseline.lock", "source=/prod.txt")},
@@ -365,6 +366,7 @@ INSTALL = "FROM base AS baseline\n"
                 r"one package removed: {n} packages installed again by \[baseline 1/1\]\. Install requirements/layers/baseline",
             ],
             id="one-layer-and-a-stage-that-always-runs",
+            marks=pytest.mark.thorough,
         ),
         pytest.param(
             {},
@@ -376,6 +378,7 @@ INSTALL = "FROM base AS baseline\n"
                 r"new baseline: \[stage-0 4/5\] did not say what is downloaded\. Let the installer speak",
             ],
             id="classic-order-with-a-quiet-installer",
+            marks=pytest.mark.thorough,
         ),
     ],
 )

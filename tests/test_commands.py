@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import PYTHON, ask, status
-from tests.support import WITHOUT_SETUP, Project, contents, installed
+from tests.support import WITHOUT_SETUP, Project, contents, installed, one_of
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def serving(project: Project, port: int, *command: str | Path, **env: str) -> It
                     time.sleep(0.2)
             yield f"http://127.0.0.1:{port}"
             process.terminate()
-            process.wait()
+            process.wait(timeout=60)
             deadline = time.monotonic() + 30
             with suppress(OSError):
                 while status(f"http://127.0.0.1:{port}/livez"):
@@ -213,7 +213,7 @@ with create_app().app_context(), engine().begin() as connection:
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", one_of(["sqlite", "postgresql"], "postgresql"))
 def test_a_migration_that_docker_alone_writes_arrives_in_what_is_up(
     bake: Bake, database: str, somebody: int, compose_of_its_own: None
 ) -> None:

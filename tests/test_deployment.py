@@ -226,7 +226,6 @@ def build(folder: Path, tag: str, dockerfile: str) -> None:
 
 @pytest.mark.docker
 @pytest.mark.slow
-@pytest.mark.xdist_group("production")
 class TestCompose:
     def test_versions_come_and_go_without_a_lost_request(self, production: Production) -> None:
         containers = ("ps", "--filter", "name=flask-service-web")
@@ -253,6 +252,7 @@ class TestCompose:
         assert production.ask(f"/api/notes/{note['id']}")[1]["text"] == "kept"
         assert production.ask(f"/api/notes/{lost['id']}")[0] == 404
 
+    @pytest.mark.thorough
     def test_the_same_file_runs_in_a_swarm_which_takes_a_broken_version_back(self, production: Production) -> None:
         file = ("--project-name", "flask-service", "--file", "compose.production.yaml")
         production.project.run("docker", "compose", *file, "down", "--timeout", "1", DOCKER_HOST=production.host)

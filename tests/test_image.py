@@ -13,13 +13,13 @@ import pytest
 from tests.conftest import Bake
 from tests.containers import KEY, PYTHON, UNREACHABLE, a_new_package, ask, built, docker, layers, pins, running
 from tests.package_index import serving
-from tests.support import CHOICES, HERE, LARGE, has_image
+from tests.support import CHOICES, HERE, LARGE, has_image, one_of
 from tests.wheels import HARD
 
 pytestmark = pytest.mark.docker
 
 
-@pytest.mark.parametrize("python", CHOICES["python_version"])
+@pytest.mark.parametrize("python", one_of(CHOICES["python_version"], PYTHON))
 def test_the_service_runs_as_nobody_on_a_read_only_root(bake: Bake, python: str) -> None:
     if not has_image(python):
         pytest.skip(f"the engine has no python:{python}-slim, and cannot pull it")
@@ -107,7 +107,10 @@ def test_packages_that_are_installed_again_make_the_same_layers(bake: Bake) -> N
     "other",
     [
         {"dependency_manager": "uv", "database": "postgresql", "error_tracking": "sentry"},
-        {"project_slug": "orders", "package_name": "orders", "database": "sqlite", "background_jobs": "celery"},
+        pytest.param(
+            {"project_slug": "orders", "package_name": "orders", "database": "sqlite", "background_jobs": "celery"},
+            marks=pytest.mark.thorough,
+        ),
     ],
     ids=lambda other: other["database"],
 )
@@ -361,7 +364,7 @@ def test_a_package_without_a_wheel_stops_the_build_and_says_what_to_do(bake: Bak
     assert "### A package without a wheel" in project.read("README.md")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
     recipe = project.read("README.md").partition("### A package without a wheel")[2].partition("\n## ")[0]

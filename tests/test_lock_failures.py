@@ -398,7 +398,6 @@ def test_when_one_file_cannot_be_replaced_or_removed_none_is(bake: Bake, name: s
         tool.publish(texts)
     assert requirements(project) == before
     assert target.read_text(encoding="utf-8") == "old==1\n"
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Interruptions

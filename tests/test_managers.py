@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from layercake import locks
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, write
 from tests.package_index import PASSWORD, TOKEN, USER, PackageIndex
-from tests.support import CHOICES, HERE, ROOT, Person, Project, Template, git, has_image, tool
+from tests.support import CHOICES, HERE, ROOT, Person, Project, Template, git, has_image, one_of, tool
 from tests.wheels import Wheel
 
 NATIVE = {"uv": "uv.lock", "poetry": "poetry.lock", "pipenv": "Pipfile.lock"}
@@ -124,6 +123,7 @@ MISLEADING: dict[str, Any] = {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("manager", one_of(NATIVE, "uv"))
 def test_packages_come_and_go_and_the_other_pins_stay(small_native: Project, manager: str) -> None:
     project = small_native
     said = lock(project, "compile", "rebaseline", **MISLEADING).stdout
@@ -156,6 +156,7 @@ def test_packages_come_and_go_and_the_other_pins_stay(small_native: Project, man
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("manager", one_of(NATIVE, "uv"))
 def test_check_fails_when_manifest_native_lock_and_artifact_disagree(small_native: Project, manager: str) -> None:
     project, own = small_native, NATIVE[manager]
 
@@ -205,7 +206,6 @@ def test_a_native_lock_is_published_with_the_others_or_not_at_all(bake: Bake) ->
     assert everything(project) == before
     tool.publish({"requirements/prod.txt": "new==1\n", "uv.lock": "new\n"})
     assert (project.read("requirements/prod.txt"), project.read("uv.lock")) == ("new==1\n", "new\n")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_a_native_lock_with_a_credential_is_refused(bake: Bake, tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ six==1.16.0 \\
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_switching_keeps_every_pin_and_what_people_added(
     person: Person, template: Template, tmp_path: Path, shared: Path
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Bake, install_tools
 from tests.locking import lock, module, pins, requirements, write
 from tests.package_index import WHEELS, PackageIndex
-from tests.support import CHOICES, HERE, Project
+from tests.support import CHOICES, HERE, Project, one_of
 from tests.test_managers import ask_for, use_index
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def ask(project: Project, prod: list[str], dev: list[str]) -> None:
         ask_for(project, prod, dev)
 
 
-@pytest.fixture(params=CHOICES["dependency_manager"])
+@pytest.fixture(params=one_of(CHOICES["dependency_manager"], "pip-tools", "uv"))
 def project(
     request: pytest.FixtureRequest,
     bake: Bake,

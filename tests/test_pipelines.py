@@ -24,7 +24,7 @@ import yaml
 
 from tests.conftest import Bake
 from tests.containers import PYTHON, UNREACHABLE, a_new_package, built, docker, layers
-from tests.support import ROOT, SCAFFOLD, Project, can_get, git, once, tool
+from tests.support import ROOT, SCAFFOLD, Project, can_get, git, once, one_of, tool
 
 BASE = f"python:{PYTHON}-slim"
 PIPELINES = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
@@ -506,7 +506,7 @@ class Published(NamedTuple):
         return file.read_text(encoding="utf-8").split() if file.exists() else []
 
 
-@pytest.fixture(scope="module", params=PIPELINES)
+@pytest.fixture(scope="module", params=one_of(PIPELINES, "github"))
 def main(request: pytest.FixtureRequest, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     folder = tmp_path_factory.mktemp("main")
     options = (

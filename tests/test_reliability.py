@@ -30,9 +30,15 @@ from tests.containers import (
     servers,
     status,
 )
+from tests.support import Project
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
+HAPROXY = """\
+FROM python:3.13-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends haproxy
+CMD ["haproxy", "-q", "-f", "/haproxy.cfg"]
+"""
 QUICK = 1.0
 """Seconds: far more than an answer takes, on a busy machine too, and far less than what hangs."""
 
@@ -101,33 +107,27 @@ def test_ten_thousand_slow_clients_hold_nobody_up(bake: Bake) -> None:
 
 
 def test_no_request_is_lost_when_a_replica_is_replaced(bake: Bake, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(HAPROXY, encoding="utf-8")
     with (
+        built(Project(tmp_path)) as proxy,
         built(bake(python_version=PYTHON)) as tag,
-        running(tag, *SMALL) as (old, one),
-        running(tag, *SMALL) as (new, two),
+        running(tag, *SMALL) as (old, _),
+        running(tag, *SMALL) as (new, _),
     ):
-        backends = "\n".join(
-            f"  server {name} {urlsplit(address).netloc} check" for name, address in (("old", one), ("new", two))
-        )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         configuration = tmp_path / "haproxy.cfg"
         configuration.write_text(
             "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n"
-            f"frontend public\n  bind 127.0.0.1:{port}\n  default_backend service\n"
-            f"backend service\n  option httpchk GET /readyz\n{backends}\n",
+            "frontend public\n  bind :8000\n  default_backend service\n"
+            "backend service\n  option httpchk GET /readyz\n"
+            f"  server old {inside(old)}:8000 check\n  server new {inside(new)}:8000 check\n",
             encoding="utf-8",
         )
-        proxy = subprocess.Popen(["haproxy", "-q", "-f", configuration])
-        try:
+        with running(proxy, "--volume", f"{configuration}:/haproxy.cfg:ro") as (_, address):
             time.sleep(3)
-            with load(f"http://127.0.0.1:{port}/api/greetings/en", 0.02) as seen:
+            with load(f"{address}/api/greetings/en", 0.02) as seen:
                 time.sleep(1)
                 docker("stop", old)  # as anybody would: ten seconds until it is killed
                 time.sleep(1)
-        finally:
-            proxy.terminate()
-            proxy.wait()
         errors = [line for name in (old, new) for line in docker("logs", name).splitlines() if "ERROR" in line]
         assert seen.keys() == {200}, (seen, errors)
         assert seen[200] > 200

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import ask, built, docker, running, servers, status
-from tests.support import CHOICES, NASTY, ROOT, Case, Project, has_image, installed, interpreter, pairs, pairwise
+from tests.support import CHOICES, HERE, NASTY, ROOT, Case, Project, has_image, installed, interpreter, pairs, pairwise
 
 CODE = ("database", "background_jobs", "error_tracking")
 FACTORS = {**{name: CHOICES[name] for name in CODE}, "text": ["plain", "nasty"]}
@@ -33,8 +33,10 @@ CASES = [
     for number, case in enumerate(pairwise(FACTORS))
 ]
 CASES.append({**CASES[0], "python_version": PYTHONS[-1]})
-HERE = [case for case in CASES if interpreter(case["python_version"])]
-NEWEST = sorted(HERE, key=lambda case: int(case["python_version"].split(".")[1]))
+NEWEST = sorted(
+    (case for case in CASES if interpreter(case["python_version"])),
+    key=lambda case: int(case["python_version"].split(".")[1]),
+)
 PROOFS = ROOT / "tests" / "proofs"
 PROVED = {
     "celery": [case for case in NEWEST if case["background_jobs"] == "celery"][-1:],
@@ -46,7 +48,10 @@ The case of Celery has the newest Python of this machine."""
 
 def mark(case: Case) -> list[pytest.MarkDecorator]:
     """A Python that is not on this machine is in its image."""
-    return [pytest.mark.slow, *([] if interpreter(case["python_version"]) else [pytest.mark.docker])]
+    python = case["python_version"]
+    if python == HERE:
+        return [pytest.mark.slow]
+    return [pytest.mark.slow, pytest.mark.thorough if interpreter(python) else pytest.mark.docker]
 
 
 def test_every_pair_of_choices_is_in_the_set() -> None:

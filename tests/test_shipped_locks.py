@@ -15,7 +15,7 @@ from jinja2 import Template
 from layercake import locks
 from tests.conftest import Bake
 from tests.locking import module
-from tests.support import CHOICES, HERE, ROOT, SCAFFOLD, Project
+from tests.support import CHOICES, HERE, ROOT, SCAFFOLD, Project, one_of
 
 PYTHONS = CHOICES["python_version"]
 SHIPPED = [*PYTHONS, *(f"tools-{python}" for python in PYTHONS)]
@@ -152,8 +152,8 @@ def test_the_size_of_every_package_that_a_service_can_have_is_known(python: str)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("errors", CHOICES["error_tracking"])
-@pytest.mark.parametrize("jobs", CHOICES["background_jobs"])
+@pytest.mark.parametrize("errors", one_of(CHOICES["error_tracking"], "sentry"))
+@pytest.mark.parametrize("jobs", one_of(CHOICES["background_jobs"], "celery"))
 @pytest.mark.parametrize("database", CHOICES["database"])
 def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(
     bake: Bake, tooled: Project, database: str, jobs: str, errors: str
@@ -173,7 +173,7 @@ def without_what_only_early_releases_need(lock: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("python", one_of(PYTHONS, HERE))
 def test_a_shipped_lock_has_what_either_processor_and_any_patch_release_needs(python: str, tmp_path: Path) -> None:
     """uv is told the platform, and asked with the pins of the lock as constraints."""
     everything = locks.read_shipped(python).pins
@@ -261,7 +261,7 @@ def test_locks_that_cannot_be_renewed_stay_as_they_are(tmp_path: Path) -> None:
     assert "Traceback" not in words
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_renewing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     questions["python_version"] = [HERE]  # one is enough to see, and four take long

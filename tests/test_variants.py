@@ -194,7 +194,7 @@ def test_no_two_share_a_name_and_every_title_fits_its_column() -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_three_that_cache_hold_the_lock_answer_alike_and_download_nothing_twice(bake: Bake, tmp_path: Path) -> None:
     listing = "import importlib.metadata as m, re\nfor d in m.distributions(): print(re.sub('[-_.]+', '-', d.name).lower() + '==' + d.version)"
     project = bake(python_version=PYTHON)
