@@ -1,5 +1,6 @@
 """What carries the service, whatever it is for. It is the template's: updates renew it."""
 
+import logging.config
 from collections.abc import Mapping
 
 from apiflask import APIFlask
@@ -19,7 +20,7 @@ from {{ cookiecutter.package_name }}.core import (
     jobs,
 {%- endif %}
     logs,
-    metrics,
+    middleware,
     openapi,
     security,
 {%- if cookiecutter.error_tracking == "sentry" %}
@@ -45,14 +46,14 @@ def make_app(settings: Settings, config: Mapping[str, object] | None = None) -> 
         SESSION_COOKIE_SAMESITE="Lax",
     )
     app.config.update(config or {})
+    logging.config.dictConfig(logs.log_config(settings))
+    app.wsgi_app = middleware.Middleware(app)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         prefixes = hops if settings.trusted_prefix else 0
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_prefix=prefixes
         )
 
-    logs.init_app(app)
-    metrics.init_app(app)
 {%- if cookiecutter.error_tracking == "sentry" %}
     sentry.init_app(app)
 {%- endif %}

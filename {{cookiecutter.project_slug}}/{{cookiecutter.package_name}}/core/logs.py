@@ -6,17 +6,17 @@ import os
 import random
 import re
 import select
-import time
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
-from flask import Flask, Response, g, request
+from werkzeug.wsgi import get_path_info
 
 from {{ cookiecutter.package_name }}.core import tracing
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
-QUIET_ENDPOINTS = {"health.livez", "health.readyz"}
+QUIET_PATHS = {"/livez", "/readyz"}
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that this thread answers, None outside of requests."""
@@ -101,33 +101,29 @@ def log_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def init_app(app: Flask) -> None:
-    """Give every request an id, taken from X-Request-ID where it is sane, and log how it went."""
-    settings: Settings = app.config["SETTINGS"]
-    logging.config.dictConfig(log_config(settings))
+def begin(environ: WSGIEnvironment) -> str:
+    """Give a request an id, taken from X-Request-ID where it is sane, and return it."""
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    identity = given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else f"{random.getrandbits(128):032x}"
+    request_id.set(identity)
+    return identity
 
-    @app.before_request
-    def begin() -> None:
-        given = request.environ.get("HTTP_X_REQUEST_ID", "")
-        g.started = time.perf_counter()
-        request_id.set(given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else f"{random.getrandbits(128):032x}")
 
-    @app.after_request
-    def finish(response: Response) -> Response:
-        response.headers["X-Request-ID"] = request_id.get() or ""
-        # Probes would fill the log; in development the server already writes a line for each request.
-        quiet = request.endpoint in QUIET_ENDPOINTS or not settings.is_production
-        level = logging.DEBUG if quiet else logging.INFO
-        details = {
-            "method": request.method,
-            "path": request.path,
-            "client": request.remote_addr,
-            "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
-        }
-        logger.log(level, "%(method)s %(path)s %(status)s in %(duration_ms)s ms", details, extra=details)
-        return response
+def log_request(environ: WSGIEnvironment, status: int, seconds: float, settings: Settings) -> None:
+    """Log how a request went."""
+    # Probes would fill the log; in development the server already writes a line for each request.
+    quiet = environ["PATH_INFO"] in QUIET_PATHS or not settings.is_production
+    level = logging.DEBUG if quiet else logging.INFO
+    details = {
+        "method": environ["REQUEST_METHOD"],
+        "path": get_path_info(environ),
+        "client": environ.get("REMOTE_ADDR"),
+        "status": status,
+        "duration_ms": round(seconds * 1000, 1),
+    }
+    logger.log(level, "%(method)s %(path)s %(status)s in %(duration_ms)s ms", details, extra=details)
 
-    @app.teardown_request
-    def forget(_error: BaseException | None) -> None:
-        request_id.set(None)
+
+def end() -> None:
+    """Forget the id of a request whose answer has been sent."""
+    request_id.set(None)

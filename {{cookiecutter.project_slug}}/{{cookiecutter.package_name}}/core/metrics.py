@@ -3,13 +3,11 @@
 import fcntl
 import logging
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask, Response, g, request
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram, make_wsgi_app, values
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -29,17 +27,6 @@ duration = Histogram(
     ["http_request_method", "http_route", "http_response_status_code"],
 )
 """Named and labelled as in OpenTelemetry's conventions for HTTP. A request that fits no route has an empty one."""
-
-
-def init_app(app: Flask) -> None:
-    """Measure every request, from the start that its log line has too."""
-
-    @app.after_request
-    def observe(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else ""
-        seconds = time.perf_counter() - g.get("started", time.perf_counter())
-        count(request.method, route, response.status_code, seconds)
-        return response
 
 
 def count(method: str, route: str, status: int, seconds: float = 0) -> None:

@@ -1,18 +1,21 @@
 """What browsers are told to refuse, with a nonce for scripts in pages, and what names the service answers to."""
 
 import secrets
+from wsgiref.types import WSGIEnvironment
 
-from flask import Flask, Request, Response, abort, g, request
+from flask import Flask, Request, abort, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.sansio.utils import host_is_trusted
 
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
+HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "strict-origin-when-cross-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
+)
+NONCE = "csp_nonce"
+"""Where the environment of a request has it."""
 
 
 class Sessions(SecureCookieSessionInterface):
@@ -25,26 +28,25 @@ class Sessions(SecureCookieSessionInterface):
 
 
 def init_app(app: Flask) -> None:
-    """Send the headers with every answer that has none of its own, and give `csp_nonce()` to templates."""
+    """Refuse other names, and give `csp_nonce()` to templates."""
     settings: Settings = app.config["SETTINGS"]
     app.session_interface = Sessions()
     app.add_template_global(csp_nonce)
-    hosts = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
+    if hosts := [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]:
 
-    @app.before_request
-    def refuse_other_names() -> None:
-        if hosts and request.endpoint != "health.readyz" and not host_is_trusted(request.host, hosts):
-            abort(400, "This service has another name.")
+        @app.before_request
+        def refuse_other_names() -> None:
+            if request.endpoint != "health.readyz" and not host_is_trusted(request.host, hosts):
+                abort(400, "This service has another name.")
 
-    @app.after_request
-    def protect(response: Response) -> Response:
-        nonce = f" 'nonce-{g.csp_nonce}'" if "csp_nonce" in g else ""
-        headers = {"Content-Security-Policy": settings.content_security_policy.replace(" 'nonce'", nonce), **HEADERS}
-        if settings.hsts_seconds and settings.is_production and request.is_secure:
-            headers["Strict-Transport-Security"] = f"max-age={settings.hsts_seconds}"
-        own = {name.lower() for name, _ in response.headers}
-        response.headers.extend([header for header in headers.items() if header[0].lower() not in own])
-        return response
+
+def headers(environ: WSGIEnvironment, settings: Settings) -> list[tuple[str, str]]:
+    """Return what is sent with every answer that does not say it itself."""
+    nonce = f" 'nonce-{environ[NONCE]}'" if NONCE in environ else ""
+    sent = [("Content-Security-Policy", settings.content_security_policy.replace(" 'nonce'", nonce)), *HEADERS]
+    if settings.hsts_seconds and settings.is_production and environ["wsgi.url_scheme"] == "https":
+        sent.append(("Strict-Transport-Security", f"max-age={settings.hsts_seconds}"))
+    return sent
 
 
 def csp_nonce() -> str:
@@ -52,7 +54,7 @@ def csp_nonce() -> str:
 
     A page that is streamed calls it before its first part is sent.
     """
-    if "csp_nonce" not in g:
-        g.csp_nonce = secrets.token_urlsafe(16)
-    nonce: str = g.csp_nonce
+    if NONCE not in request.environ:
+        request.environ[NONCE] = secrets.token_urlsafe(16)
+    nonce: str = request.environ[NONCE]
     return nonce
