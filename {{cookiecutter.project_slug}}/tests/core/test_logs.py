@@ -58,6 +58,18 @@ def test_threads_log_side_by_side_and_each_line_is_whole(capfd: pytest.CaptureFi
     assert sorted(capfd.readouterr().err.splitlines()) == [record.msg for record in records]
 
 
+def test_lines_of_requests_wait_for_an_event_loop_to_write_them(
+    settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs.StandardError, "later", 2)
+    client = core.make_app(settings).test_client()
+    for path in ("/one", "/two", "/three"):  # as many as may wait, and one more
+        client.get(path)
+    assert "/three" in capfd.readouterr().err
+    logs.write_ended()
+    assert [json.loads(line)["path"] for line in capfd.readouterr().err.splitlines()] == ["/one", "/two"]
+
+
 def test_a_log_that_nobody_reads_holds_nothing_up() -> None:
     code = f"import logging; from {logs.__name__} import *; logging.root.addHandler(StandardError())"
     code += "; [logging.error('x' * 9000) for _ in range(100)]"

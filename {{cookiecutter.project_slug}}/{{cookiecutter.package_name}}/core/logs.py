@@ -6,6 +6,7 @@ import os
 import random
 import re
 import select
+from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
@@ -22,6 +23,8 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that this thread answers, None outside of requests."""
 
 logger = logging.getLogger(__name__)
+ended: deque[bytes] = deque()
+"""Lines of requests that have ended, for an event loop to write: a thread that writes gives way to the others meanwhile."""
 
 
 class StandardError(logging.Handler):
@@ -29,6 +32,9 @@ class StandardError(logging.Handler):
 
     PATIENCE = 1000
     """Milliseconds that a line waits for a reader who has stopped; those after it do not wait."""
+
+    later = 0
+    """How many lines of requests may wait for an event loop; none as long as there is no loop."""
 
     dropped = 0
 
@@ -43,6 +49,9 @@ class StandardError(logging.Handler):
         if self.dropped and room(0):
             record.dropped = self.dropped
         line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+        if record.name == __name__ and len(ended) < self.later and len(line) <= select.PIPE_BUF:
+            ended.append(line)
+            return
         for start in range(0, len(line), select.PIPE_BUF):  # there is room for so much when there is any
             if not room(0 if self.dropped else self.PATIENCE):
                 self.dropped += 1
@@ -50,6 +59,16 @@ class StandardError(logging.Handler):
             with suppress(OSError):  # the reader has gone
                 os.write(2, line[start : start + select.PIPE_BUF])
         self.dropped = 0
+
+
+def write_ended() -> None:
+    """Write the lines of requests that have ended, as far as somebody reads them now. In the event loop."""
+    while ended and room(0):
+        lines = ended.popleft()
+        while ended and len(lines) + len(ended[0]) <= select.PIPE_BUF:
+            lines += ended.popleft()
+        with suppress(OSError):  # the reader has gone
+            os.write(2, lines)
 
 
 def room(milliseconds: int) -> bool:

@@ -26,7 +26,7 @@ from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
 from gunicorn.workers import gasgi  # type: ignore[import-untyped]
 
 from {{ cookiecutter.package_name }} import create_app
-from {{ cookiecutter.package_name }}.core import health, metrics
+from {{ cookiecutter.package_name }}.core import health, logs, metrics
 from {{ cookiecutter.package_name }}.core.errors import Problem
 from {{ cookiecutter.package_name }}.core.settings import METRICS_PORT, Settings
 
@@ -120,6 +120,7 @@ class Request:
 
         def tell() -> None:
             ended(self)
+            logs.write_ended()
             if not self.answered.done():
                 if messages is None:
                     failure = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed.")
@@ -255,6 +256,7 @@ class Front:
         while True:
             await asyncio.sleep(1)
             now = time.monotonic()
+            logs.write_ended()
             for connection in [*Connection.idle]:
                 if not connection.worker.alive:  # it takes in no more, but would wait for them
                     connection.transport.close()
@@ -275,6 +277,7 @@ class Front:
 def front() -> Front:
     """Return what gunicorn serves."""
     served = Front(create_app())
+    logs.StandardError.later = 1000
     gc.collect()
     gc.freeze()  # what is here stays: looking for garbage in it again and again would cost much of each request
     return served
