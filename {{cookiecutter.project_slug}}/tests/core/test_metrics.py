@@ -8,7 +8,9 @@ from flask.testing import FlaskClient
 from prometheus_client import values
 from werkzeug.test import Client
 
+from {{ cookiecutter.package_name }} import core
 from {{ cookiecutter.package_name }}.core import metrics
+from {{ cookiecutter.package_name }}.core.settings import Settings
 
 COUNT = "http_server_request_duration_seconds_count"
 
@@ -69,6 +71,15 @@ def test_processes_that_end_leave_their_counts_and_no_files(folder: Path) -> Non
         metrics.keep(process.pid)
     assert [path.name for path in folder.iterdir()] == ["histogram_0.db"]
     assert counted("GET", "/a", 200) == 2
+
+
+def test_what_is_no_process_of_gunicorn_counts_for_itself_alone(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(metrics.FOLDER, str(folder / "none"))
+    monkeypatch.setattr(values, "ValueClass", values.MultiProcessValue())  # type: ignore[no-untyped-call]
+    client = core.make_app(settings).test_client()
+    assert client.put("/livez").status_code == 405  # which no other test has counted
 
 
 def test_a_process_without_room_counts_for_itself_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from {{ cookiecutter.package_name }}.core import (
     jobs,
 {%- endif %}
     logs,
+    metrics,
     middleware,
     openapi,
     security,
@@ -47,6 +48,7 @@ def make_app(settings: Settings, config: Mapping[str, object] | None = None) -> 
     )
     app.config.update(config or {})
     logging.config.dictConfig(logs.log_config(settings))
+    metrics.init_app(app)
     app.wsgi_app = middleware.Middleware(app)  # type: ignore[method-assign]
     if hops := settings.trusted_proxies:
         prefixes = hops if settings.trusted_prefix else 0

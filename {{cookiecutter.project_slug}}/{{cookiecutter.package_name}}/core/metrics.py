@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from flask import Flask
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram, make_wsgi_app, values
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -27,6 +28,12 @@ duration = Histogram(
     ["http_request_method", "http_route", "http_response_status_code"],
 )
 """Named and labelled as in OpenTelemetry's conventions for HTTP. A request that fits no route has an empty one."""
+
+
+def init_app(_app: Flask) -> None:
+    """Let what is no process of gunicorn count for itself alone, like a shell in the image: nobody has made it a folder."""
+    if (place := folder()) and not place.is_dir():
+        values.ValueClass = values.MutexValue
 
 
 def count(method: str, route: str, status: int, seconds: float = 0) -> None:
