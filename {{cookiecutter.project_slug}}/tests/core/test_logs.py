@@ -2,11 +2,9 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }} import core
@@ -23,23 +21,13 @@ def test_a_request_is_one_json_line_with_its_id(settings: Settings, capfd: pytes
     assert entry["level"] == "INFO"
     assert entry["request_id"] == "abc-1"
     assert (entry["method"], entry["path"], entry["status"]) == ("GET", "/docs", 200)
+    assert logs.request_id.get() is None
 
 
 @pytest.mark.parametrize("given", ["", "has space", "x" * 129, "ünïcode"])
 def test_an_unfit_request_id_is_replaced(client: FlaskClient, given: str) -> None:
     response = client.get("/livez", headers={"X-Request-ID": given})
     assert len(response.headers["X-Request-ID"]) == 32
-
-
-def test_what_a_stream_logs_has_the_id_too_and_nothing_afterwards(app: Flask) -> None:
-    @app.get("/stream")
-    def stream() -> Iterator[str]:
-        yield logs.request_id.get() or "none"
-
-    answer = app.test_client().get("/stream", headers={"X-Request-ID": "abc-1"})
-    assert answer.text == "abc-1"
-    answer.close()
-    assert logs.request_id.get() is None
 
 
 @pytest.mark.usefixtures("servers")

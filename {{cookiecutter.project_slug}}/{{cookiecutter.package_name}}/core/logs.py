@@ -141,8 +141,3 @@ def log_request(environ: WSGIEnvironment, status: int, seconds: float, settings:
         "duration_ms": round(seconds * 1000, 1),
     }
     logger.log(level, "%(method)s %(path)s %(status)s in %(duration_ms)s ms", details, extra=details)
-
-
-def end() -> None:
-    """Forget the id of a request whose answer has been sent."""
-    request_id.set(None)

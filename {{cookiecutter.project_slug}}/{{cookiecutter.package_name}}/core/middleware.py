@@ -9,7 +9,6 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask
-from werkzeug.wsgi import ClosingIterator
 
 from {{ cookiecutter.package_name }}.core import logs, metrics, security
 from {{ cookiecutter.package_name }}.core.settings import Settings
@@ -36,7 +35,10 @@ class Middleware:
             logs.log_request(environ, code, seconds, self.settings)
             return start_response(status, headers, *error)
 
-        return ClosingIterator(self.application(environ, finish), logs.end)
+        try:
+            return self.application(environ, finish)
+        finally:
+            logs.request_id.set(None)
 
 
 def route(environ: WSGIEnvironment) -> str:
