@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Bake
 from tests.containers import ask, built, docker, running, servers, status
-from tests.support import CHOICES, HERE, NASTY, ROOT, Case, Project, has_image, installed, interpreter, pairs, pairwise
+from tests.support import CHOICES, NASTY, ROOT, Case, Project, has_image, installed, interpreter, pairs, pairwise
 
 CODE = ("database", "background_jobs", "error_tracking")
 FACTORS = {**{name: CHOICES[name] for name in CODE}, "text": ["plain", "nasty"]}
@@ -47,11 +47,9 @@ The case of Celery has the newest Python of this machine."""
 
 
 def mark(case: Case) -> list[pytest.MarkDecorator]:
-    """A Python that is not on this machine is in its image."""
-    python = case["python_version"]
-    if python == HERE:
-        return [pytest.mark.slow]
-    return [pytest.mark.slow, pytest.mark.thorough if interpreter(python) else pytest.mark.docker]
+    """A Python that is not on this machine is in its image. Each option has a case whose text is plain."""
+    needs_image = [] if interpreter(case["python_version"]) else [pytest.mark.docker]
+    return [*needs_image, pytest.mark.thorough if case["text"] == "nasty" else pytest.mark.slow]
 
 
 def test_every_pair_of_choices_is_in_the_set() -> None:

@@ -152,8 +152,8 @@ def test_the_size_of_every_package_that_a_service_can_have_is_known(python: str)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("errors", one_of(CHOICES["error_tracking"], "sentry"))
-@pytest.mark.parametrize("jobs", one_of(CHOICES["background_jobs"], "celery"))
+@pytest.mark.parametrize("errors", one_of(CHOICES["error_tracking"], "none"))
+@pytest.mark.parametrize("jobs", CHOICES["background_jobs"])
 @pytest.mark.parametrize("database", CHOICES["database"])
 def test_cut_locks_are_what_pip_compile_writes_byte_for_byte(
     bake: Bake, tooled: Project, database: str, jobs: str, errors: str

@@ -53,9 +53,23 @@ def test_lines_of_requests_wait_for_an_event_loop_to_write_them(
     client = core.make_app(settings).test_client()
     for path in ("/one", "/two", "/three"):  # as many as may wait, and one more
         client.get(path)
-    assert "/three" in capfd.readouterr().err
-    logs.write_ended()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["path"] == "/three"
+    logs.write_waiting()
     assert [json.loads(line)["path"] for line in capfd.readouterr().err.splitlines()] == ["/one", "/two"]
+
+
+def test_what_was_dropped_is_told_once(
+    settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs.StandardError, "later", 9)
+    client = core.make_app(settings).test_client()
+    monkeypatch.setattr(logging.root.handlers[0], "dropped", 7, raising=False)
+    for _ in range(3):
+        client.get("/one")
+    logs.write_waiting()
+    told = [json.loads(line).get("dropped") for line in capfd.readouterr().err.splitlines()]
+    assert told == [7, None, None]
 
 
 def test_a_log_that_nobody_reads_holds_nothing_up() -> None:

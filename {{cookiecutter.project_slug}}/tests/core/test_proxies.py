@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from flask import request
 
@@ -7,7 +9,7 @@ from {{ cookiecutter.package_name }}.core.settings import Settings
 
 @pytest.mark.parametrize(("proxies", "address", "scheme"), [(0, "127.0.0.1", "http"), (1, "203.0.113.7", "https")])
 def test_forwarded_headers_count_only_behind_a_trusted_proxy(
-    settings: Settings, proxies: int, address: str, scheme: str
+    settings: Settings, proxies: int, address: str, scheme: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     app = core.make_app(settings.model_copy(update={"trusted_proxies": proxies}))
 
@@ -15,5 +17,8 @@ def test_forwarded_headers_count_only_behind_a_trusted_proxy(
     def seen() -> list[str | None]:
         return [request.remote_addr, request.scheme, request.host]
 
-    headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
-    assert app.test_client().get("/seen", headers=headers).json == [address, scheme, "localhost"]
+    given = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
+    answer = app.test_client().get("/seen", headers=given)
+    assert answer.json == [address, scheme, "localhost"]
+    assert ("Strict-Transport-Security" in answer.headers) is (scheme == "https")
+    assert json.loads(capfd.readouterr().err)["client"] == address

@@ -1,7 +1,6 @@
 """Logs: one JSON object a line with its request id in production, plain text in development."""
 
 import logging
-import logging.config
 import os
 import random
 import re
@@ -23,8 +22,8 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that this thread answers, None outside of requests."""
 
 logger = logging.getLogger(__name__)
-ended: deque[bytes] = deque()
-"""Lines of requests that have ended, for an event loop to write: a thread that writes gives way to the others meanwhile."""
+waiting: deque[bytes] = deque()
+"""Lines of requests, for an event loop to write: a thread that writes gives way to the others meanwhile."""
 
 
 class StandardError(logging.Handler):
@@ -49,8 +48,8 @@ class StandardError(logging.Handler):
         if self.dropped and room(0):
             record.dropped = self.dropped
         line = f"{self.format(record)}\n".encode(errors="backslashreplace")
-        if record.name == __name__ and len(ended) < self.later and len(line) <= select.PIPE_BUF:
-            ended.append(line)
+        if len(waiting) < self.later and record.name == __name__ and len(line) <= select.PIPE_BUF and not self.dropped:
+            waiting.append(line)
             return
         for start in range(0, len(line), select.PIPE_BUF):  # there is room for so much when there is any
             if not room(0 if self.dropped else self.PATIENCE):
@@ -61,12 +60,12 @@ class StandardError(logging.Handler):
         self.dropped = 0
 
 
-def write_ended() -> None:
-    """Write the lines of requests that have ended, as far as somebody reads them now. In the event loop."""
-    while ended and room(0):
-        lines = ended.popleft()
-        while ended and len(lines) + len(ended[0]) <= select.PIPE_BUF:
-            lines += ended.popleft()
+def write_waiting() -> None:
+    """Write the lines that wait, as far as somebody reads them now. In the event loop."""
+    while waiting and room(0):
+        lines = waiting.popleft()
+        while waiting and len(lines) + len(waiting[0]) <= select.PIPE_BUF:
+            lines += waiting.popleft()
         with suppress(OSError):  # the reader has gone
             os.write(2, lines)
 

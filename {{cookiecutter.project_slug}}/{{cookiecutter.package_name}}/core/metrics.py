@@ -31,8 +31,8 @@ duration = Histogram(
 
 
 def init_app(_app: Flask) -> None:
-    """Let what is no process of gunicorn count for itself alone, like a shell in the image: nobody has made it a folder."""
-    if (place := folder()) and not place.is_dir():
+    """Let what is no process of gunicorn, like a shell in the image, count for itself alone: it has not taken room."""
+    if (place := folder()) and not (place / f"histogram_{os.getpid()}.db").exists():
         values.ValueClass = values.MutexValue
 
 

@@ -1,4 +1,4 @@
-"""What happens around each request, whatever answers it: an id, headers for browsers, a count, a line in the log.
+"""What happens around each request to the application: an id, headers for browsers, a count, a line in the log.
 
 It stands outside of Flask, where the answer is complete, and where this costs least.
 """
@@ -28,17 +28,17 @@ class Middleware:
 
         def finish(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             seconds, code = time.perf_counter() - started, int(status[:3])
+            headers[:] = [header for header in headers if header[0].lower() != "x-request-id"]  # of another service
             own = {name.lower() for name, _ in headers}
-            headers.append(("X-Request-ID", request_id))
             headers += [header for header in security.headers(environ, self.settings) if header[0].lower() not in own]
+            headers.append(("X-Request-ID", request_id))
             metrics.count(environ["REQUEST_METHOD"], route(environ), code, seconds)
             logs.log_request(environ, code, seconds, self.settings)
             return start_response(status, headers, *error)
 
-        try:
-            return self.application(environ, finish)
-        finally:
-            logs.request_id.set(None)
+        answer = self.application(environ, finish)
+        logs.request_id.set(None)  # what tells of a failure has it
+        return answer
 
 
 def route(environ: WSGIEnvironment) -> str:

@@ -120,7 +120,7 @@ class Request:
 
         def tell() -> None:
             ended(self)
-            logs.write_ended()
+            logs.write_waiting()
             if not self.answered.done():
                 if messages is None:
                     failure = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed.")
@@ -256,7 +256,7 @@ class Front:
         while True:
             await asyncio.sleep(1)
             now = time.monotonic()
-            logs.write_ended()
+            logs.write_waiting()
             for connection in [*Connection.idle]:
                 if not connection.worker.alive:  # it takes in no more, but would wait for them
                     connection.transport.close()
