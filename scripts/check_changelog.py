@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from layercake import releases
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECTS = (
     {"dependency_manager": "pip-tools", "ci": "github", "deployment": "kubernetes"},
@@ -86,11 +88,10 @@ def render(repository: Path, commit: str, answers: dict[str, str], work: Path) -
 
 def git(repository: Path, *arguments: str) -> str:
     """Return what a git command prints. Raises ChangelogError with its last words."""
-    result = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True, check=False)
-    if result.returncode:
-        said = result.stderr.strip().splitlines() or ["it said nothing"]
-        raise ChangelogError(f"git {arguments[0]} failed ({said[-1]}); is the history here? git fetch --unshallow")
-    return result.stdout
+    try:
+        return releases.git(repository, *arguments).decode()
+    except releases.UpdateError as error:
+        raise ChangelogError(f"{str(error).rstrip('.')}; is the history here? git fetch --unshallow") from error
 
 
 if __name__ == "__main__":
