@@ -1,6 +1,7 @@
 """Serving as in production, with gunicorn, and clients and requests that hold what they get."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -108,6 +109,19 @@ def test_a_body_is_whole_or_refused_and_a_stream_arrives(tmp_path: Path) -> None
         assert '"script":"/shop"' in service.ask("/shop/quick")[1].replace(" ", "")
         assert '"script":""' in service.ask("/quick")[1].replace(" ", "")
         assert service.ask("/shop/livez")[0] == 200
+
+
+def test_what_is_refused_before_the_application_is_told_and_logged_like_the_rest(tmp_path: Path) -> None:
+    with serving(tmp_path, MAX_CONTENT_LENGTH="9", LOG_LEVEL="DEBUG") as service:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        connection.request("POST", "/shop/length", b"x" * 10, {"X-Request-ID": "abc"})
+        response = connection.getresponse()
+        problem = json.loads(response.read())
+        connection.close()
+        assert (response.status, problem["request_id"], problem["instance"]) == (413, "abc", "/shop/length")
+        assert (response.headers["X-Request-ID"], response.headers["X-Content-Type-Options"]) == ("abc", "nosniff")
+        while "POST /length 413 in" not in service.log.read_text(encoding="utf-8"):
+            time.sleep(0.05)
 
 
 def test_a_service_that_is_told_to_stop_says_so_before_it_stops(tmp_path: Path) -> None:

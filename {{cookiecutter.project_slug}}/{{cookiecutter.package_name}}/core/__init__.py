@@ -4,7 +4,6 @@ import logging.config
 from collections.abc import Mapping
 
 from apiflask import APIFlask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from {{ cookiecutter.package_name }} import about
 from {{ cookiecutter.package_name }}.core import (
@@ -49,12 +48,7 @@ def make_app(settings: Settings, config: Mapping[str, object] | None = None) -> 
     app.config.update(config or {})
     logging.config.dictConfig(logs.log_config(settings))
     metrics.init_app(app)
-    app.wsgi_app = middleware.Middleware(app)  # type: ignore[method-assign]
-    if hops := settings.trusted_proxies:
-        prefixes = hops if settings.trusted_prefix else 0
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=hops, x_proto=hops, x_prefix=prefixes
-        )
+    app.wsgi_app = middleware.around(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
 
 {%- if cookiecutter.error_tracking == "sentry" %}
     sentry.init_app(app)

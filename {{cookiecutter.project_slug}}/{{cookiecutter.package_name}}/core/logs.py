@@ -17,6 +17,8 @@ from {{ cookiecutter.package_name }}.core import tracing
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
 QUIET_PATHS = {"/livez", "/readyz"}
+ID = "service.request_id"
+"""Where the environment of a request has its id."""
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that this thread answers, None outside of requests."""
@@ -120,11 +122,13 @@ def log_config(settings: Settings) -> dict[str, Any]:
 
 
 def begin(environ: WSGIEnvironment) -> str:
-    """Give a request an id, taken from X-Request-ID where it is sane, and return it."""
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    identity = given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else f"{random.getrandbits(128):032x}"
+    """Give a request an id, unless it has one; X-Request-ID is taken where it is sane. Return it."""
+    if not (identity := environ.get(ID)):
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        identity = given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else f"{random.getrandbits(128):032x}"
+        environ[ID] = identity
     request_id.set(identity)
-    return identity
+    return str(identity)
 
 
 def log_request(environ: WSGIEnvironment, status: int, seconds: float, settings: Settings) -> None:

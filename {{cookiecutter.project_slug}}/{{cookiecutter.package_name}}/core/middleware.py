@@ -6,24 +6,34 @@ It stands outside of Flask, where the answer is complete, and where this costs l
 import time
 from collections.abc import Iterable
 from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from {{ cookiecutter.package_name }}.core import logs, metrics, security
 from {{ cookiecutter.package_name }}.core.settings import Settings
 
+STARTED = "service.started"
+"""Where the environment has the time by perf_counter() when a request came, if it is not now."""
+
+
+def around(application: WSGIApplication, settings: Settings) -> WSGIApplication:
+    """Return an application with all that happens around it."""
+    inner = Middleware(application, settings)
+    if not (hops := settings.trusted_proxies):
+        return inner
+    return ProxyFix(inner, x_for=hops, x_proto=hops, x_prefix=hops if settings.trusted_prefix else 0)
+
 
 class Middleware:
-    """The application, and what happens around it (PEP 3333)."""
+    """An application, and what happens around it (PEP 3333)."""
 
-    def __init__(self, app: Flask) -> None:
-        self.application = app.wsgi_app
-        self.settings: Settings = app.config["SETTINGS"]
+    def __init__(self, application: WSGIApplication, settings: Settings) -> None:
+        self.application, self.settings = application, settings
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        started = time.perf_counter()
+        started = environ.get(STARTED) or time.perf_counter()
         request_id = logs.begin(environ)
 
         def finish(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:

@@ -13,21 +13,25 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from threading import get_ident
 from typing import Any, ClassVar
-from wsgiref.types import WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
 from gunicorn.workers import gasgi  # type: ignore[import-untyped]
+from werkzeug.wsgi import get_path_info
 
 from {{ cookiecutter.package_name }} import create_app
 from {{ cookiecutter.package_name }}.core import health, logs, metrics
 from {{ cookiecutter.package_name }}.core.errors import Problem
+from {{ cookiecutter.package_name }}.core.middleware import STARTED, around
 from {{ cookiecutter.package_name }}.core.settings import METRICS_PORT, Settings
 
 Scope = MutableMapping[str, Any]
@@ -163,7 +167,9 @@ class Request:
         frame = sys._current_frames().get(self.thread or 0)
         doing = "".join(traceback.format_stack(frame)) if frame else "no thread was free"
         method, path = self.environ["REQUEST_METHOD"], self.environ["PATH_INFO"]
+        logs.request_id.set(self.environ.get(logs.ID))
         logger.error("%s %s has no answer after %s seconds: %s", method, path, seconds, doing)
+        logs.request_id.set(None)
         error = Refused(BUSY, f"There was no answer within {seconds} seconds.")
         self.answered.set_exception(error)
 
@@ -188,29 +194,29 @@ class Front:
         if scope["type"] != "http":
             raise NotImplementedError("the service speaks HTTP alone")
         self.watch = self.watch or asyncio.ensure_future(self.watch_over_requests())
+        since, environ = time.perf_counter(), environ_of(scope, self.settings.script_name)
         try:
-            messages = await self.messages(scope, receive, send)
+            messages = await self.messages(environ, receive, send)
         except Refused as error:
-            messages = problem(error, scope)
-            metrics.count(scope["method"], "", error.status)
+            environ[STARTED] = since
+            messages = Request(environ, receive, send).answer(around(partial(refuse, error), self.settings))
         if draining[0] and len(messages) > 1:
             messages[0]["headers"].append((b"connection", b"close"))  # the client's next request goes elsewhere
         for message in messages:
             await send(message)
 
-    async def messages(self, scope: Scope, receive: Receive, send: Send) -> list[Message]:
+    async def messages(self, environ: WSGIEnvironment, receive: Receive, send: Send) -> list[Message]:
         """Return what is left to send of the answer. Raises Refused."""
-        prefix, path = self.settings.script_name, scope["path"]
-        script = prefix if f"{path}/".startswith(f"{prefix}/") else ""
-        path = path.removeprefix(script) or "/"
-        if path == "/livez" and scope["method"] in ("GET", "HEAD"):
-            return document(HTTPStatus.OK, health.livez(), "application/json")
+        path = environ["PATH_INFO"]
+        if path == "/livez" and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return live()
         if path == "/readyz" and draining[0]:
             raise Refused(BUSY, "The service is stopping.")
         with SpooledTemporaryFile(IN_MEMORY) as body:
             await self.read(receive, body)
-            request = Request(environ(scope, script, path, body), receive, send)
-            if scope["server"][1] == METRICS_PORT:
+            environ["wsgi.input"] = body
+            request = Request(environ, receive, send)
+            if environ["SERVER_PORT"] == str(METRICS_PORT):
                 return await self.soon(request, self.for_metrics, self.metrics)
             if path == "/readyz":
                 return await self.soon(request, self.for_probes, self.application)
@@ -283,13 +289,15 @@ def front() -> Front:
     return served
 
 
-def environ(scope: Scope, script: str, path: str, body: Any) -> WSGIEnvironment:
-    """Return what the application gets to know of a request (PEP 3333)."""
+def environ_of(scope: Scope, prefix: str) -> WSGIEnvironment:
+    """Return what the application gets to know of a request (PEP 3333), which may be below a prefix."""
     address, port = scope["client"] or ("", 0)
+    path = scope["path"]
+    script = prefix if f"{path}/".startswith(f"{prefix}/") else ""
     result: WSGIEnvironment = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": script,
-        "PATH_INFO": path.encode().decode("latin-1"),
+        "PATH_INFO": (path.removeprefix(script) or "/").encode().decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "RAW_URI": scope["raw_path"].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
@@ -299,7 +307,7 @@ def environ(scope: Scope, script: str, path: str, body: Any) -> WSGIEnvironment:
         "REMOTE_PORT": str(port),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": body,
+        "wsgi.input": BytesIO(),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
@@ -315,20 +323,24 @@ def environ(scope: Scope, script: str, path: str, body: Any) -> WSGIEnvironment:
     return result
 
 
-def problem(error: Refused, scope: Scope) -> list[Message]:
-    """Return the answer to what is refused here (RFC 9457)."""
-    status = error.status
-    content = Problem(title=status.phrase, status=status, detail=str(error), instance=scope["path"])
-    return document(status, content.model_dump(exclude_none=True), "application/problem+json")
-
-
-def document(status: HTTPStatus, content: object, kind: str) -> list[Message]:
-    """Return an answer of JSON."""
-    body = json.dumps(content).encode()
-    headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+def refuse(error: Refused, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer what is refused here (RFC 9457)."""
+    status, path = error.status, environ["SCRIPT_NAME"] + get_path_info(environ)
+    identity = logs.request_id.get()
+    problem = Problem(title=status.phrase, status=status, detail=str(error), instance=path, request_id=identity)
+    body = problem.model_dump_json(exclude_none=True).encode()
+    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
     if status == BUSY:
-        headers.append((b"retry-after", b"5"))
+        headers.append(("Retry-After", "5"))
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [body]
+
+
+def live() -> list[Message]:
+    """Return the answer to whoever asks whether this process lives."""
+    body = json.dumps(health.livez()).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return [
-        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers},
         {"type": "http.response.body", "body": body},
     ]
