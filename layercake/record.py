@@ -26,6 +26,8 @@ class Repository(NamedTuple):
     """Where the template is inside of it, if not at its root."""
     origin: str
     """What it was cloned from, or empty."""
+    published: bool
+    """Whether others find the commit there: a folder of this machine would say nothing to them."""
 
 
 def record(answers: Mapping[str, object], here: Path) -> str:
@@ -39,7 +41,9 @@ def record(answers: Mapping[str, object], here: Path) -> str:
     questions = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     given = str(answers["_template"])
     place = os.path.abspath(here / given)
-    if os.path.isdir(place):
+    if found and os.path.isdir(place) and found.published:
+        template = without_secrets(found.origin)
+    elif os.path.isdir(place):
         template = str(found.place if found else ROOT)
     elif os.path.exists(place):
         template = place
@@ -60,11 +64,15 @@ def repository(folder: Path) -> Repository | None:
     if git(folder, "ls-files", "--error-unmatch", "cookiecutter.json") is None:
         return None
     changed = git(folder, "--literal-pathspecs", "status", "--porcelain", "--", *PARTS)
+    commit = git(folder, "rev-parse", "HEAD") if changed == "" else None
+    origin = git(folder, "config", "--get", "remote.origin.url") or ""
+    pushed = commit and git(folder, "branch", "--remotes", "--list", "origin/*", "--contains", commit)
     return Repository(
         place=Path(git(folder, "rev-parse", "--show-toplevel") or folder),
-        commit=git(folder, "rev-parse", "HEAD") if changed == "" else None,
+        commit=commit,
         directory=(git(folder, "rev-parse", "--show-prefix") or "").rstrip("/") or None,
-        origin=git(folder, "config", "--get", "remote.origin.url") or "",
+        origin=origin,
+        published=bool(pushed and re.match(r"(https?|ssh|git)://|[^/:]+@[^/:]+:", origin)),
     )
 
 

@@ -73,6 +73,27 @@ def test_the_commit_is_that_of_the_release_that_was_asked_for(person: Person, te
     assert (record["commit"], record["checkout"]) == (first, "v1")
 
 
+@pytest.mark.parametrize(
+    ("origin", "pushed", "named"),
+    [
+        ("https://user:word@example.com/layercake.git", True, "https://example.com/layercake.git"),
+        ("git@example.com:org/layercake.git", True, "git@example.com:org/layercake.git"),
+        ("https://example.com/layercake.git", False, None),
+        ("/srv/layercake", True, None),
+    ],
+)
+def test_of_a_clone_that_address_is_recorded_where_others_find_its_commit(
+    person: Person, template: Template, origin: str, pushed: bool, named: str | None
+) -> None:
+    git(template.path, "remote", "add", "origin", origin)
+    git(template.path, "update-ref", "refs/remotes/origin/main", "HEAD")
+    if not pushed:
+        (template.path / "README.md").write_text("# Newer\n", encoding="utf-8")
+        template.commit("not pushed")
+    record = generate(person, template.path)
+    assert (record["template"], record["commit"]) == (named or str(template.path), head(template))
+
+
 @pytest.mark.parametrize("by_url", [True, False])
 def test_a_template_may_be_in_a_folder_of_its_repository(person: Person, template: Template, by_url: bool) -> None:
     names = [path.name for path in template.path.iterdir() if path.name != ".git"]
