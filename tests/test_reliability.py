@@ -34,11 +34,41 @@ from tests.support import Project
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
-HAPROXY = """\
+PROXY = """\
 FROM python:3.13-slim
-RUN apt-get update && apt-get install --yes --no-install-recommends haproxy
-CMD ["haproxy", "-q", "-f", "/haproxy.cfg"]
+RUN apt-get update && apt-get install --yes --no-install-recommends haproxy nginx
+CMD ["sh", "-c", "exec $PROXY /proxy.cfg"]
 """
+PROXIES = {
+    "haproxy": """\
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+frontend public
+  bind :8000
+  default_backend service
+backend service
+  option httpchk GET /readyz
+  server old {old}:8000 check
+  server new {new}:8000 check
+""",
+    "nginx": """\
+daemon off;
+events {{}}
+http {{
+  upstream service {{ server {old}:8000; server {new}:8000; keepalive 8; }}
+  server {{
+    listen 8000;
+    location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+""",
+}
+"""How proxies lead to two replicas: haproxy asks for their readiness, nginx sees only what becomes of requests."""
+
+COMMANDS = {"haproxy": "haproxy -q -f", "nginx": "nginx -c"}
 QUICK = 1.0
 """Seconds: far more than an answer takes, on a busy machine too, and far less than what hangs."""
 
@@ -106,23 +136,19 @@ def test_ten_thousand_slow_clients_hold_nobody_up(bake: Bake) -> None:
         assert sorted(seconds(f"http://{place}:8000/api/greetings/en") for _ in range(100))[-2] < QUICK
 
 
-def test_no_request_is_lost_when_a_replica_is_replaced(bake: Bake, tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text(HAPROXY, encoding="utf-8")
+@pytest.mark.parametrize("kind", ["haproxy", pytest.param("nginx", marks=pytest.mark.thorough)])
+def test_no_request_is_lost_when_a_replica_is_replaced(bake: Bake, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "Dockerfile").write_text(PROXY, encoding="utf-8")
     with (
         built(Project(tmp_path)) as proxy,
         built(bake(python_version=PYTHON)) as tag,
         running(tag, *SMALL) as (old, _),
         running(tag, *SMALL) as (new, _),
     ):
-        configuration = tmp_path / "haproxy.cfg"
-        configuration.write_text(
-            "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n"
-            "frontend public\n  bind :8000\n  default_backend service\n"
-            "backend service\n  option httpchk GET /readyz\n"
-            f"  server old {inside(old)}:8000 check\n  server new {inside(new)}:8000 check\n",
-            encoding="utf-8",
-        )
-        with running(proxy, "--volume", f"{configuration}:/haproxy.cfg:ro") as (_, address):
+        configuration = tmp_path / "proxy.cfg"
+        configuration.write_text(PROXIES[kind].format(old=inside(old), new=inside(new)), encoding="utf-8")
+        options = ("--volume", f"{configuration}:/proxy.cfg:ro", "--env", f"PROXY={COMMANDS[kind]}")
+        with running(proxy, *options) as (_, address):
             time.sleep(3)
             with load(f"{address}/api/greetings/en", 0.02) as seen:
                 time.sleep(1)
