@@ -62,6 +62,11 @@ class Project(NamedTuple):
         """Return the text of one of its files."""
         return (self.path / name).read_text(encoding="utf-8")
 
+    def documents(self) -> str:
+        """Return its README, and what that leads to, in this order."""
+        readme = self.read("README.md")
+        return "\n".join([readme, *map(self.read, dict.fromkeys(re.findall(r"\]\((docs/[\w-]+\.md)\)", readme)))])
+
     def run(
         self, *command: str | Path, check: bool = True, timeout: float = 600, **env: str
     ) -> subprocess.CompletedProcess[str]:

@@ -162,7 +162,7 @@ def test_the_modes_of_a_checkout_reinstall_nothing(bake: Bake) -> None:
 
 def test_a_system_package_installs_no_python_package_anew(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
-    recipe = project.read("README.md").partition("### A system package")[2]
+    recipe = project.read("docs/packages.md").partition("## A system package")[2]
     (stage,) = re.findall(r"^```dockerfile\n(FROM base AS system\n.*?)^```", recipe, re.MULTILINE | re.DOTALL)
     assert "apt-get install" in stage
     stage = re.sub(r"RUN .*", "RUN date >/etc/a-system-package", stage)  # an archive of packages may be out of reach
@@ -360,14 +360,14 @@ def test_a_package_without_a_wheel_stops_the_build_and_says_what_to_do(bake: Bak
         lock.write("docopt==0.6.2 --hash=sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491\n")
     result = project.run("docker", "build", "--progress", "plain", ".", check=False)
     assert result.returncode != 0
-    assert "see 'A package without a wheel' in README.md" in result.stdout
-    assert "### A package without a wheel" in project.read("README.md")
+    assert "see 'A package without a wheel' in docs/packages.md" in result.stdout
+    assert "## A package without a wheel" in project.read("docs/packages.md")
 
 
 @pytest.mark.thorough
 def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
     project = bake(python_version=PYTHON)
-    recipe = project.read("README.md").partition("### A package without a wheel")[2].partition("\n## ")[0]
+    recipe = project.read("docs/packages.md").partition("## A package without a wheel")[2].partition("\n## ")[0]
     (stages,) = re.findall(r"^   ```dockerfile\n(.*?)^   ```", recipe, flags=re.MULTILINE | re.DOTALL)
     stages = re.sub(r"^   ", "", stages, flags=re.MULTILINE).replace("some-package==1.2.3", "docopt==0.6.2")
     stages = stages.replace(
@@ -399,7 +399,7 @@ def test_the_recipe_for_a_package_without_a_wheel(bake: Bake) -> None:
 @pytest.mark.slow
 def test_a_model_that_comes_by_url_is_locked_and_has_a_layer_of_its_own(bake: Bake) -> None:
     project = bake(python_version=HERE)
-    recipe = project.read("README.md").partition("### A model or data as a package")[2]
+    recipe = project.read("docs/packages.md").partition("## A model or data as a package")[2]
     (wish,) = re.findall(r"^```toml\n(.*?)^```", recipe, re.MULTILINE | re.DOTALL)
     with serving() as index:
         url = f"http://127.0.0.1:{index.server_port}/open/layer_heavy-5.0-py3-none-any.whl"

@@ -274,7 +274,7 @@ OURS = {
     "poetry": (r"(?m)^dependencies = \[$", '\\g<0>\n  "ours==1.0",'),
     "pipenv": (r"(?m)^\[packages\]$", '\\g<0>\nours = {{ file = "requirements/wheels/{}" }}'),
 }
-"""Where the manifest asks for a wheel of one's own, as the README of a project says."""
+"""Where the manifest asks for a wheel of one's own, as the documents of a project say."""
 
 
 @pytest.mark.slow

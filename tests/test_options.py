@@ -70,6 +70,8 @@ def test_dependency_managers_differ_in_their_own_files(bake: Bake) -> None:
             ".dockerignore",
             "Pipfile",
             "README.md",
+            "docs/github.md",
+            "docs/packages.md",
             "pyproject.toml",
             "requirements/dev.in",
             "requirements/prod.in",

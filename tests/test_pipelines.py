@@ -57,7 +57,7 @@ def test_the_chosen_pipeline_is_there_and_nothing_speaks_of_another(bake: Bake, 
     text = "".join(project.read(str(path)) for path in project.files() if "requirements" not in path.parts)
     assert ("ghcr.io" in text) == (ci == "github")
     assert ("CI_REGISTRY" in text) == (ci == "gitlab")
-    assert ("## The pipeline\n" in project.read("README.md")) == (ci != "none")
+    assert ("# The pipeline\n" in project.documents()) == (ci != "none")
     for name in PIPELINES.keys() - {ci}:
         assert PIPELINES[name] not in text
 

@@ -107,7 +107,7 @@ def test_the_readme_of_a_project(
     monkeypatch.setenv("PYTEST_ADDOPTS", FEW)
     for name in ("pip.conf", "uv.toml"):
         (project.path / name).write_text("# yours\n", encoding="utf-8")
-    wanted = [line for line in commands(project.read("README.md")) if bool(DOCKER.search(line)) == needs_docker]
+    wanted = [line for line in commands(project.documents()) if bool(DOCKER.search(line)) == needs_docker]
     assert len(wanted) >= 5
     try:
         for command in wanted:

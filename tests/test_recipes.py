@@ -1,4 +1,4 @@
-"""What the README of a service shows how to do: exactly its lines, put into a service, which then does it."""
+"""What the documents of a service show how to do: exactly its lines, put into a service, which then does it."""
 
 import re
 import sys
@@ -132,9 +132,9 @@ def check(service: Project, python: Path, *tests: str) -> None:
 
 
 def test_endpoints_are_protected_by_tokens_and_keys(service: Project, python: Path) -> None:
-    readme = service.read("README.md")
-    auth, use = blocks(readme, "python")[:2]
-    key = re.search(r"`(@blueprint.auth_required\(api_key\))`", readme)
+    recipes = service.read("docs/api.md")
+    auth, use = blocks(recipes, "python")[:2]
+    key = re.search(r"`(@blueprint.auth_required\(api_key\))`", recipes)
     assert key
     (service.path / "orders" / "auth.py").write_text(auth, encoding="utf-8")
     resource = service.path / "orders" / "resources" / "greetings.py"
@@ -148,9 +148,9 @@ def test_endpoints_are_protected_by_tokens_and_keys(service: Project, python: Pa
 
 
 def test_forms_are_protected_from_other_sites(service: Project, python: Path) -> None:
-    readme = service.read("README.md")
-    (lines,) = (block for block in blocks(readme, "python") if "CSRFProtect" in block)
-    field = re.search(r"`(<input type=\"hidden\".*?>)`", readme)
+    recipes = service.read("docs/api.md")
+    (lines,) = (block for block in blocks(recipes, "python") if "CSRFProtect" in block)
+    field = re.search(r"`(<input type=\"hidden\".*?>)`", recipes)
     assert field
     imported, _, code = lines.partition("\n\n")
     form = FORM.replace("IMPORT", f"{imported}\n").replace("LINES", code).replace("FIELD", field[1])

@@ -147,6 +147,16 @@ def test_comments_of_the_dockerfile_fit_on_a_line(matrix: dict[str, Project]) ->
         assert max(map(len, [*comments, LAYERS.BEGIN])) <= 120, name
 
 
+def test_the_readme_leads_to_each_document_and_no_link_leads_nowhere(matrix: dict[str, Project]) -> None:
+    for name, project in matrix.items():
+        documents = {path.relative_to(project.path).as_posix() for path in (project.path / "docs").glob("*.md")}
+        linked = {*re.findall(r"\]\((docs/[^)]+)\)", project.read("README.md"))}
+        assert linked == documents, name
+        for document in documents:
+            beside = re.findall(r"\]\((?!https:)([^)]+)\)", project.read(document))
+            assert {f"docs/{place}" for place in beside} <= documents, document
+
+
 def test_no_template_code_is_left(matrix: dict[str, Project]) -> None:
     for name, path in files(matrix):
         if path.name == ".cruft.json":  # in cruft's words: tests/test_record.py
@@ -259,7 +269,16 @@ def test_a_package_of_any_length_is_already_formatted(bake: Bake, tmp_path: Path
 
 def test_only_what_a_dependency_manager_reads_depends_on_it(bake: Bake) -> None:
     first, *others = (contents(bake(dependency_manager=manager).path) for manager in CHOICES["dependency_manager"])
-    own = {".cruft.json", "pyproject.toml", "Pipfile", "README.md", ".dockerignore", "tools/manager.py"}
+    own = {
+        ".cruft.json",
+        "pyproject.toml",
+        "Pipfile",
+        "README.md",
+        "docs/github.md",
+        "docs/packages.md",
+        ".dockerignore",
+        "tools/manager.py",
+    }
     for other in others:
         differs = {name for name in first.keys() | other.keys() if first.get(name) != other.get(name)}
         assert {name for name in differs if not name.startswith("requirements/")} <= own

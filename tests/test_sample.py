@@ -58,7 +58,7 @@ def test_the_walk_to_the_first_resource(bake: Bake, shared: Path) -> None:
     before = contents(project.path / "orders") | contents(project.path / "tests")
     resource, tests = blocks(WALK.read_text(encoding="utf-8"), "python")
     for name, text in {
-        "orders/auth.py": blocks(project.read("README.md"), "python")[0],
+        "orders/auth.py": blocks(project.read("docs/api.md"), "python")[0],
         "orders/resources/things.py": resource,
         "tests/resources/test_things.py": tests,
     }.items():

@@ -29,7 +29,7 @@ DATE = 315532800  # 1980-01-01, for everything that is installed: every machine 
 VERSION = "python{}.{}".format(*sys.version_info)
 OWN = ("pyvenv.cfg", "bin/python", "bin/python3", f"bin/{VERSION}")  # what makes a folder an environment
 ENVIRONMENT = "the virtual environment"
-WHEELS = "/tmp/wheels"  # bound in by those who have wheels of their own, see README.md
+WHEELS = "/tmp/wheels"  # bound in by those who have wheels of their own, see docs/packages.md
 
 Owners = dict[str, dict[str, str]]
 """For each file, the packages that bring it, each with the hash that it has there as RECORDs write it."""
@@ -114,7 +114,7 @@ class Environment:
         if failed:
             raise LockError(
                 "a package could not be installed, see above. If it has no wheel for this Python, "
-                "see 'A package without a wheel' in README.md"
+                "see 'A package without a wheel' in docs/packages.md"
             )
 
     def restore(self, pin: Pin, paths: Iterable[str]) -> None:

@@ -107,7 +107,7 @@ def test_jobs_of_a_worker_that_is_killed_are_run_by_another(
         enqueue(app, "wait_for_go", name)
     with worker(settings, log):
         wait_until(lambda: kept.llen("began") == 2, log)
-        # Redis has them all: none is on its way to the worker, where it would be lost (see README.md).
+        # Redis has them all: none is on its way to the worker, where it would be lost (see docs/jobs.md).
         wait_until(lambda: kept.llen(f"{SLUG}:celery") + kept.hlen(f"{SLUG}:unacked") == 4, log)
     assert kept.exists(f"{SLUG}:unacked")
     kept.set("go", 1)
