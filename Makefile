@@ -32,7 +32,7 @@ test-fast: .venv/installed ## run the tests that neither build images nor instal
 
 .PHONY: fuzz
 fuzz: .venv/installed ## generate from any answers, EXAMPLES=10000 times
-	EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/python -m pytest -q tests/test_fuzz.py
+	EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/python -m pytest -q --timeout=0 tests/test_fuzz.py
 
 .PHONY: lint
 lint: .venv/installed ## check style, formatting and types of the template's own code
