@@ -136,6 +136,59 @@ def test_ten_thousand_slow_clients_hold_nobody_up(bake: Bake) -> None:
         assert sorted(seconds(f"http://{place}:8000/api/greetings/en") for _ in range(100))[-2] < QUICK
 
 
+def test_clients_that_stall_hold_no_thread_and_fill_no_memory(bake: Bake) -> None:
+    download = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n"
+    answers = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 5000
+    body = b"POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(999_999)
+    tmp = ("--read-only", "--tmpfs", "/tmp")  # whose files count as memory
+    with built(bake(python_version=PYTHON)) as tag, running(tag, *SMALL, *tmp) as (container, _), ExitStack() as stack:
+        place = inside(container)
+
+        def stall(sent: bytes) -> socket.socket:
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.settimeout(30)
+            client.connect((place, 8000))
+            client.setblocking(sent is body)
+            with suppress(OSError):  # it takes no more, or has refused it
+                client.sendall(sent)
+            time.sleep(0.02)  # many at once are turned away
+            return client
+
+        for sent, number in ((download, 150), (answers, 120), (body, 400)):
+            clients = [stall(sent) for _ in range(number)]
+            assert sorted(seconds(f"http://{place}:8000/api/greetings/en") for _ in range(100))[-2] < QUICK
+            if sent is download:
+                time.sleep(12)  # they have ten seconds
+                for client in clients:
+                    client.settimeout(5)
+                    with suppress(ConnectionResetError):
+                        while client.recv(65_536):
+                            pass
+        assert not [line for line in docker("logs", container).splitlines() if re.search("SIGKILL|ERROR", line)]
+
+
+def test_what_is_no_ordinary_request_leaves_no_error_in_the_log(bake: Bake) -> None:
+    upgrade = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
+    with built(bake(python_version=PYTHON)) as tag, running(tag, *SMALL) as (container, _):
+        place = inside(container)
+        for method, port, path, headers, expected in (
+            ("GET", 9000, "/metrics", {}, 200),
+            ("HEAD", 8000, "/livez", {}, 200),
+            ("HEAD", 8000, "/nowhere", {}, 404),
+            ("GET", 8000, "/", {"Connection": "Upgrade", **upgrade}, 403),
+        ):
+            for _ in range(50):
+                client = http.client.HTTPConnection(place, port, timeout=5)
+                client.request(method, path, headers=headers)
+                assert client.getresponse().status == expected
+                client.close()
+        for _ in range(1000):  # garbage is collected, and what was left would be found
+            assert status(f"http://{place}:8000/api/greetings/en") == 200
+        levels = [json.loads(line)["level"] for line in docker("logs", container).splitlines()]
+        assert {*levels} == {"INFO"}
+
+
 @pytest.mark.parametrize("kind", ["haproxy", pytest.param("nginx", marks=pytest.mark.thorough)])
 def test_no_request_is_lost_when_a_replica_is_replaced(bake: Bake, tmp_path: Path, kind: str) -> None:
     (tmp_path / "Dockerfile").write_text(PROXY, encoding="utf-8")

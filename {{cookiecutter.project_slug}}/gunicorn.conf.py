@@ -39,7 +39,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
 
 timeout = 30  # seconds until a process whose event loop stands still is replaced
-graceful_timeout = 25  # seconds to finish requests when the service stops
+graceful_timeout = serving.GRACE_SECONDS
 keepalive = 75  # seconds; longer than a load balancer keeps idle connections (usually 60)
 
 logconfig_dict = log_config(settings)

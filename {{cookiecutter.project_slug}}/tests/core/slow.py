@@ -1,16 +1,19 @@
 """An application for the tests of serving: some of it never ends."""
 
+import os
 import time
 
 from flask import request
 
 from {{ cookiecutter.package_name }} import core
+from {{ cookiecutter.package_name }}.core import serving
 from {{ cookiecutter.package_name }}.core.serving import Front
 from {{ cookiecutter.package_name }}.core.settings import load_settings
 
 
 def front() -> Front:
     """Return what gunicorn serves."""
+    serving.GRACE_SECONDS = int(os.environ.get("GRACE_SECONDS", "25"))
     app = core.make_app(load_settings())
 
     @app.get("/quick")

@@ -124,6 +124,15 @@ def test_what_is_refused_before_the_application_is_told_and_logged_like_the_rest
             time.sleep(0.05)
 
 
+def test_a_request_that_is_cut_when_the_service_stops_is_logged(tmp_path: Path) -> None:
+    limits = {"REQUEST_TIMEOUT": "60", "DRAIN_SECONDS": "0", "GRACE_SECONDS": "3"}
+    with serving(tmp_path, **limits) as service, service.connect(b"GET /sleep/20.0 HTTP/1.1\r\nHost: a\r\n\r\n"):
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        while "GET /sleep/20.0 is cut, since the service stops" not in service.log.read_text(encoding="utf-8"):
+            time.sleep(0.05)
+
+
 def test_a_service_that_is_told_to_stop_says_so_before_it_stops(tmp_path: Path) -> None:
     with serving(tmp_path, DRAIN_SECONDS="2") as service, ThreadPoolExecutor(1) as clients:
         last = clients.submit(service.ask, "/sleep/3.5")  # for longer than it drains

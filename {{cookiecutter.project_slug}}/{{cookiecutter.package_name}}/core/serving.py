@@ -1,26 +1,30 @@
 """What stands between gunicorn and the application: connections, limits, probes and metrics, in an event loop.
 
-The application runs in threads. Nothing that it does in them, and nothing that a client does slowly, keeps the loop from
-answering `/livez`, from turning away what would wait too long, or from noticing a request that does not end.
+The application runs in threads. Nothing that it waits for in them, and nothing that a client does slowly, keeps the loop
+from answering `/livez`, from turning away what would wait too long, or from noticing a request that does not end.
 """
 
 import asyncio
+import faulthandler
 import gc
 import json
 import logging
+import math
 import mmap
 import os
+import socket
+import struct
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from threading import get_ident
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
@@ -42,11 +46,23 @@ Send = Callable[[Message], Awaitable[None]]
 HEAD_SECONDS = 30
 """How long a client may take to send the head of a request."""
 
+PART = 16_384
+"""Bytes of an answer that are given to a client at a time."""
+
+PART_SECONDS = 10
+"""How long a client may take to take in some of them."""
+
+GRACE_SECONDS = 25
+"""How long requests have to end when the service stops; then gunicorn ends its processes."""
+
 PROBE_SECONDS = 5
 """How long `/readyz` and the metrics may take, whatever they wait for."""
 
 IN_MEMORY = 65_536
 """Bytes of a body that are kept in memory; the rest waits in a file until the body is there."""
+
+RECEIVING = 33_554_432
+"""Bytes of all bodies that are not there yet; above it, who began first is refused."""
 
 BUSY = HTTPStatus.SERVICE_UNAVAILABLE
 logger = logging.getLogger(__name__)
@@ -63,23 +79,44 @@ class Refused(Exception):
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]
-    """A client, who has to send the head of each request in time: others would hold all connections that there are."""
+    """A client, who has to send the head of each request, and to take the answer, in time: others would hold all there is."""
 
     idle: ClassVar[set[ASGIProtocol]] = set()
     """Those that wait for a next request."""
 
     head: asyncio.TimerHandle
+    part: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Give a new client its time."""
         self.head = asyncio.get_running_loop().call_later(HEAD_SECONDS, transport.abort)
         super().connection_made(transport)
+        # What a client does not take stays here once, and not in the system as well, which would keep megabytes of it.
+        transport.set_write_buffer_limits(PART)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PART)
+
+    def pause_writing(self) -> None:
+        """Wait until the client takes what it has been sent."""
+        super().pause_writing()
+        self.part = asyncio.get_running_loop().call_later(PART_SECONDS, self.cut)
+
+    def cut(self) -> None:
+        """Leave a client that takes nothing, with what the system still keeps for it."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has taken it."""
+        super().resume_writing()
+        if self.part:
+            self.part.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client."""
+        """Forget the client, and let what waits for it go on."""
         self.head.cancel()
         self.idle.discard(self)
         super().connection_lost(exc)
+        self.resume_writing()
 
     def _on_headers_complete(self) -> bool:
         self.head.cancel()
@@ -95,6 +132,22 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
 
 gasgi.ASGIProtocol = Connection  # what gunicorn makes for each client
+
+
+class File:
+    """A file that is the rest of an answer (`wsgi.file_wrapper` of PEP 3333): it leaves the thread that has opened it."""
+
+    def __init__(self, file: IO[bytes], _size: int = 0) -> None:
+        self.file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the parts of the file, for an application that wants some of them alone."""
+        while part := self.file.read(PART):
+            yield part
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
 
 class Request:
@@ -143,6 +196,8 @@ class Request:
             left[:] = [{"type": "http.response.start", "status": int(status[:3]), "headers": encoded}]
 
         chunks = application(self.environ, start_response)
+        if isinstance(chunks, File):
+            return [*left, {"type": "http.response.body", "file": chunks}]
         try:
             for chunk in chunks:
                 if left and (b"content-length", b"%d" % len(chunk)) in left[0]["headers"]:
@@ -160,18 +215,21 @@ class Request:
             self.gone = asyncio.ensure_future(self.receive())
         if self.gone.done() or self.answered.done():
             raise ConnectionAbortedError
-        await self.send(message)
+        await send_parts(self.send, message)
 
     def give_up(self, seconds: float) -> None:
         """Answer without the thread, and log what it is doing."""
+        self.log(f"has no answer after {seconds} seconds")
+        self.answered.set_exception(Refused(BUSY, f"There was no answer within {seconds} seconds."))
+
+    def log(self, what: str) -> None:
+        """Log what becomes of the request, and where its thread is."""
         frame = sys._current_frames().get(self.thread or 0)
         doing = "".join(traceback.format_stack(frame)) if frame else "no thread was free"
         method, path = self.environ["REQUEST_METHOD"], self.environ["PATH_INFO"]
         logs.request_id.set(self.environ.get(logs.ID))
-        logger.error("%s %s has no answer after %s seconds: %s", method, path, seconds, doing)
+        logger.error("%s %s %s: %s", method, path, what, doing)
         logs.request_id.set(None)
-        error = Refused(BUSY, f"There was no answer within {seconds} seconds.")
-        self.answered.set_exception(error)
 
 
 class Front:
@@ -184,6 +242,9 @@ class Front:
         self.for_probes, self.for_metrics = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.at_work: set[Request] = set()
         """What threads are at, or are to do; also what its client has been answered to without them."""
+        self.receiving: dict[asyncio.Timeout, int] = {}
+        """The bytes of each body that is not there yet; first stands who began first."""
+        self.received = 0
         self.turned_away = 0
         self.lost = False
         """Whether no thread comes back."""
@@ -191,8 +252,9 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http":
-            raise NotImplementedError("the service speaks HTTP alone")
+        if scope["type"] != "http":  # a WebSocket
+            await send({"type": "websocket.close"})
+            return
         self.watch = self.watch or asyncio.ensure_future(self.watch_over_requests())
         since, environ = time.perf_counter(), environ_of(scope, self.settings.script_name)
         try:
@@ -203,29 +265,29 @@ class Front:
         if draining[0] and len(messages) > 1:
             messages[0]["headers"].append((b"connection", b"close"))  # the client's next request goes elsewhere
         for message in messages:
-            await send(message)
+            await send_parts(send, message)
 
     async def messages(self, environ: WSGIEnvironment, receive: Receive, send: Send) -> list[Message]:
         """Return what is left to send of the answer. Raises Refused."""
         path = environ["PATH_INFO"]
         if path == "/livez" and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            return live()
+            return live(environ)
         if path == "/readyz" and draining[0]:
             raise Refused(BUSY, "The service is stopping.")
         with SpooledTemporaryFile(IN_MEMORY) as body:
             await self.read(receive, body)
             environ["wsgi.input"] = body
             request = Request(environ, receive, send)
-            if environ["SERVER_PORT"] == str(METRICS_PORT):
-                return await self.soon(request, self.for_metrics, self.metrics)
-            if path == "/readyz":
-                return await self.soon(request, self.for_probes, self.application)
-            if self.lost or len(self.at_work) >= self.settings.web_threads + self.settings.web_queue:
-                self.turned_away += 1
-                raise Refused(BUSY, "The service is busy; try again later.")
-            self.at_work.add(request)
-            self.threads.submit(request.run, self.application, self.at_work.discard)
             try:
+                if environ["SERVER_PORT"] == str(METRICS_PORT):
+                    return await self.soon(request, self.for_metrics, self.metrics)
+                if path == "/readyz":
+                    return await self.soon(request, self.for_probes, self.application)
+                if self.lost or len(self.at_work) >= self.settings.web_threads + self.settings.web_queue:
+                    self.turned_away += 1
+                    raise Refused(BUSY, "The service is busy; try again later.")
+                self.at_work.add(request)
+                self.threads.submit(request.run, self.application, self.at_work.discard)
                 return await request.answered
             finally:
                 if request.gone:
@@ -243,7 +305,7 @@ class Front:
         """Take in the body of a request, as fast as the client sends it."""
         message = await receive()
         try:
-            async with asyncio.timeout(self.settings.request_timeout):
+            async with asyncio.timeout(self.settings.request_timeout) as patience:
                 while message["type"] == "http.request":
                     body.write(message["body"])
                     if body.tell() > self.settings.max_content_length:
@@ -251,18 +313,41 @@ class Front:
                     if not message["more_body"]:
                         body.seek(0)
                         return
+                    self.make_room(patience, len(message["body"]))
                     message = await receive()
         except TimeoutError:
             raise Refused(HTTPStatus.REQUEST_TIMEOUT, "The body of the request did not come in time.") from None
+        except OSError as error:
+            logger.error("there is no room for the body of a request: %s", error)
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, "There is no room for the body of the request.") from None
+        finally:
+            self.received -= self.receiving.pop(patience, 0)
         raise Refused(HTTPStatus.BAD_REQUEST, "The request was given up.")  # nobody is there to read it
+
+    def make_room(self, patience: asyncio.Timeout, size: int) -> None:
+        """Note that more of a body has come, and refuse those that are the slowest when all together are too much."""
+        if patience.when() == 0:  # it is one of them: `wait_for` of Python 3.11 may have kept that from it
+            raise TimeoutError
+        self.receiving[patience] = self.receiving.get(patience, 0) + size
+        self.received += size
+        while self.received > max(RECEIVING, self.settings.max_content_length):
+            slowest = next(iter(self.receiving))
+            self.received -= self.receiving.pop(slowest)
+            slowest.reschedule(0)
 
     async def watch_over_requests(self) -> None:
         """Give up what takes too long, and the process when none of its threads comes back."""
-        limit = self.settings.request_timeout
+        limit, end = self.settings.request_timeout, 0.0
         while True:
             await asyncio.sleep(1)
             now = time.monotonic()
             logs.write_waiting()
+            if draining[0] and not end:
+                end = now + self.settings.drain_seconds + GRACE_SECONDS - 3  # gunicorn counts from elsewhere
+            if end and now > end:
+                end = math.inf
+                for request in self.at_work:
+                    request.log("is cut, since the service stops")
             for connection in [*Connection.idle]:
                 if not connection.worker.alive:  # it takes in no more, but would wait for them
                     connection.transport.close()
@@ -284,6 +369,7 @@ def front() -> Front:
     """Return what gunicorn serves."""
     served = Front(create_app())
     logs.StandardError.later = 1000
+    faulthandler.enable()  # so that a process which gunicorn ends, since its loop stands still, says where it stands
     gc.collect()
     gc.freeze()  # what is here stays: looking for garbage in it again and again would cost much of each request
     return served
@@ -309,6 +395,7 @@ def environ_of(scope: Scope, prefix: str) -> WSGIEnvironment:
         "wsgi.url_scheme": scope["scheme"],
         "wsgi.input": BytesIO(),
         "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": File,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
@@ -333,14 +420,29 @@ def refuse(error: Refused, environ: WSGIEnvironment, start_response: StartRespon
     if status == BUSY:
         headers.append(("Retry-After", "5"))
     start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
+    return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
 
-def live() -> list[Message]:
+async def send_parts(send: Send, message: Message) -> None:
+    """Send a message, of a long body a part at a time, for which the client has `PART_SECONDS`."""
+    if file := message.pop("file", None):
+        try:
+            while part := await asyncio.to_thread(file.file.read, PART):
+                await send({**message, "body": part, "more_body": True})
+        finally:
+            file.close()
+    body = message.get("body", b"")
+    while len(body) > PART:
+        await send({**message, "body": body[:PART], "more_body": True})
+        body = body[PART:]
+    await send({**message, "body": body} if body else message)
+
+
+def live(environ: WSGIEnvironment) -> list[Message]:
     """Return the answer to whoever asks whether this process lives."""
     body = json.dumps(health.livez()).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return [
         {"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers},
-        {"type": "http.response.body", "body": body},
+        {"type": "http.response.body", "body": body if environ["REQUEST_METHOD"] == "GET" else b""},
     ]
