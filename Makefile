@@ -31,8 +31,8 @@ test-fast: .venv/installed ## run the tests that neither build images nor instal
 	$(BIN)/python -m pytest -n auto -m "not docker and not slow and not thorough"
 
 .PHONY: fuzz
-fuzz: .venv/installed ## generate from any answers, EXAMPLES=10000 times
-	EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/python -m pytest -q --timeout=0 tests/test_fuzz.py
+fuzz: .venv/installed ## generate from any answers, and send services anything, EXAMPLES=10000 times
+	EXAMPLES=$(or $(EXAMPLES),10000) $(BIN)/python -m pytest -q --timeout=0 tests/test_fuzz.py tests/test_servers.py
 
 .PHONY: lint
 lint: .venv/installed ## check style, formatting and types of the template's own code

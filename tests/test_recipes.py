@@ -2,6 +2,7 @@
 
 import re
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,15 @@ def test_others_may_not(app: Flask, client: FlaskClient) -> None:
     good = token(app, "greetings:read")
     with freeze_time("2000-01-01"):
         old = token(app, "greetings:read")
+    with app.app_context():
+        other = tokens().dumps(["of another kind"])
     cases = [
         ({}, 401),
         ({"Authorization": "Bearer nonsense"}, 401),
         ({"Authorization": good["Authorization"][:-1]}, 401),
         ({"Authorization": good["Authorization"].replace("Bearer", "Basic")}, 401),
         (old, 401),
+        ({"Authorization": f"Bearer {other}"}, 401),
         (token(app, "greetings:write"), 403),
         ({"X-API-Key": "a key for billing"}, 401),
     ]
@@ -68,15 +72,15 @@ def test_the_description_says_so(app: Flask) -> None:
 """
 FORM = '''"""A form."""
 
-from flask import Blueprint, render_template_string
+import flask
 IMPORT
-blueprint = Blueprint("forms", __name__)
+blueprint = flask.Blueprint("forms", __name__)
 LINES
 
 @blueprint.route("/form", methods=["GET", "POST"])
 def form() -> str:
     """Show it, and take it."""
-    return render_template_string("""<form method="post">FIELD</form>""")
+    return flask.render_template_string("""<form method="post">FIELD</form>""")
 '''
 SENT = """
 import re
@@ -93,6 +97,11 @@ def test_a_form_is_taken_from_its_own_page_alone(client: FlaskClient) -> None:
     for data, status in (({"csrf_token": found[1]}, 200), ({"csrf_token": "x"}, 400), ({}, 400)):
         answer = client.post("/form", data=data, base_url="https://localhost", headers=headers)
         assert answer.status_code == status
+
+
+def test_tests_can_do_without(app: Flask) -> None:
+    app.config["WTF_CSRF_ENABLED"] = False
+    assert app.test_client().post("/form").status_code == 200
 
 
 def test_the_api_goes_on_without(app: Flask) -> None:
@@ -136,6 +145,7 @@ def test_endpoints_are_protected_by_tokens_and_keys(service: Project, python: Pa
     auth, use = blocks(recipes, "python")[:2]
     key = re.search(r"`(@blueprint.auth_required\(api_key\))`", recipes)
     assert key
+    auth = auth.replace("what sha256sum says of the key", sha256(b"a key for billing").hexdigest())
     (service.path / "orders" / "auth.py").write_text(auth, encoding="utf-8")
     resource = service.path / "orders" / "resources" / "greetings.py"
     text = resource.read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """Services with a database or jobs: migrated, asked, fuzzed, and their servers and workers killed under them."""
 
 import json
+import os
 import subprocess
 import time
 import urllib.error
@@ -38,7 +39,7 @@ def fuzz(address: str, folder: Path) -> None:
         "run",
         f"{address}/openapi.json",
         "--max-examples",
-        "25",
+        os.environ.get("EXAMPLES", "25"),
         "--warnings",
         "off",
         "--no-color",

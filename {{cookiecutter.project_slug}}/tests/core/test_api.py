@@ -27,16 +27,16 @@ class Colour(StrEnum):
 class NewProbe(Input):
     amount: int
     label: str = ""
-    inner: dict[str, list[str]] = Field(default={})
+    inner: dict[str, list[str | float]] = Field(default={})
 
 
 class Probe(BaseModel):
-    amount: int
+    amount: int | float
     colour: Colour = Colour.RED
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def twice(self) -> int:
+    def twice(self) -> float:
         """Another field."""
         return 2 * self.amount
 
@@ -49,6 +49,7 @@ class Search(PageQuery):
     colours: list[Colour] = Field(default=[], alias="colour")
     sizes: set[int] | None = Field(default=None, alias="size")
     text: str = ""
+    weight: float = 0
 
 
 class Upload(Input):
@@ -58,7 +59,7 @@ class Upload(Input):
     tags: Sequence[str] = Field(default=(), validation_alias="tag")
 
 
-class Agent(BaseModel):
+class Agent(Input):
     user_agent: str
 
 
@@ -90,7 +91,7 @@ def search(shelf: int, query_data: Search) -> list[Probe]:
 @blueprint.get("/either/<float:factor>")
 @blueprint.output(Either)
 def either(factor: float) -> Either:
-    return Either(None)
+    return Either(None) if factor < 2 else Either(Probe(amount=float("nan")))
 
 
 @blueprint.get("/unfit")
@@ -162,6 +163,8 @@ def test_a_fitting_body_is_accepted_and_the_answer_has_what_its_model_says(clien
         ("application/json", '{"amount": 3, "label": "nul \\u0000"}', 422),
         ("application/json", '{"amount": 3, "inner": {"a": ["\\u0000"]}}', 422),
         ("application/json", '{"amount": 3, "inner": {"\\u0000": []}}', 422),
+        ("application/json", '{"amount": 3, "inner": {"a": [NaN]}}', 422),
+        ("application/json", '{"amount": 3, "inner": {"a": [-1e999]}}', 422),
         ("application/json", "[]", 422),
     ],
 )
@@ -171,13 +174,19 @@ def test_a_body_that_does_not_fit_is_a_problem(client: FlaskClient, content_type
     assert response.content_type == "application/problem+json"
 
 
-def test_a_backslash_before_a_u_is_no_nul(client: FlaskClient) -> None:
-    assert client.post("/probes", json={"amount": 3, "label": "\\u0000"}).status_code == 201
+def test_a_text_may_look_like_what_is_refused(client: FlaskClient) -> None:
+    for text in ("\\u0000", "NaN", "1e999"):
+        assert client.post("/probes", json={"amount": 3, "label": text}).status_code == 201
+
+
+def test_an_answer_that_is_no_json_is_a_failure(client: FlaskClient) -> None:
+    assert client.get("/probes/either/1.5").status_code == 200
+    assert client.get("/probes/either/2.5").status_code == 500
 
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("limit=0", "limit"), ("limit=1&limit=2", "limit"), ("shape=round", "shape"), ("colour=red&colour=green", "colour.1"), ("text=%00", "text")],
+    [("limit=0", "limit"), ("limit=1&limit=2", "limit"), ("shape=round", "shape"), ("colour=red&colour=green", "colour.1"), ("text=%00", "text"), ("weight=nan", "weight")],
 )  # fmt: skip
 def test_a_query_that_does_not_fit_is_refused_by_field(client: FlaskClient, query: str, field: str) -> None:
     response = client.get(f"/probes/search/1?{query}")

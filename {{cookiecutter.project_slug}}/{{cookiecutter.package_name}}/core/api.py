@@ -10,6 +10,8 @@
 `make openapi` writes the description to openapi.json. APIFlask's documentation has the rest: https://apiflask.com
 """
 
+import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from types import UnionType
@@ -21,6 +23,7 @@ from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.marshmallow import MarshmallowAdapter
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Request, current_app, request
+from flask.json.provider import DefaultJSONProvider
 from marshmallow import Schema
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -31,6 +34,8 @@ from {{ cookiecutter.package_name }}.core.errors import FieldError, InvalidReque
 
 Model = type[BaseModel]
 NO_NUL = r"^[^\u0000]*$"
+SUSPECT = re.compile(rb"\\u0000|NaN|Infinity|[eE]\+?\d{3}")
+"""What may be a text with a NUL, or a number that is none."""
 
 
 class Input(BaseModel):
@@ -39,7 +44,7 @@ class Input(BaseModel):
     Answers have models that are no `Input`: the description says of them which fields are always there.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class PageQuery(Input):
@@ -109,7 +114,7 @@ class OtherAdapter(MarshmallowAdapter):
         """Raise TypeError for what is neither a schema nor a dict of fields, such as a union."""
         kind = schema if isinstance(schema, type) else type(schema)
         if not issubclass(kind, Schema | dict):
-            raise TypeError(f"{schema} is no model; make it one: class Answer(RootModel[{schema}]): ...")
+            raise TypeError(f"{schema} is no model; make it one: class Answer(RootModel[...]): ...")
         super().__init__(schema, *arguments, **options)
 
 
@@ -127,13 +132,13 @@ def answers(model: Model, many: bool) -> TypeAdapter[Any]:
 
 
 def json_body() -> bytes:
-    """Return the body, which is called JSON, and has no text with a NUL in it: few stores take that."""
+    """Return the body, which is called JSON, and has nothing in it that few stores take."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send JSON, and the header Content-Type: application/json.")
     body = request.get_data()
-    if rb"\u0000" in body:
+    if SUSPECT.search(body):
         try:
-            refuse_nul(from_json(body))
+            refuse_odd(from_json(body))
         except ValueError:
             raise BadRequest("The body is not JSON.") from None
     return body
@@ -155,7 +160,7 @@ def texts(model: Model, location: str) -> dict[str, Any]:
         given = form(fields)
     else:
         raise ValueError(f"there is no place {location!r} in a request")
-    refuse_nul(given)
+    refuse_odd(given)
     if repeated := [name for name, values in given.items() if len(values) > 1 and name not in several]:
         raise invalid((name, "Give it once") for name in repeated)
     return {name: values if name in several else values[0] for name, values in given.items() if values}
@@ -193,19 +198,21 @@ def is_several(annotation: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Collection) and not issubclass(origin, str | bytes | Mapping)
 
 
-def refuse_nul(given: object) -> None:
-    """Raise InvalidRequest where a text has a NUL in it."""
+def refuse_odd(given: object) -> None:
+    """Raise InvalidRequest where a text has a NUL in it, or a number is infinite or none."""
 
-    def places(value: object, place: tuple[object, ...]) -> Iterator[str]:
+    def places(value: object, place: tuple[object, ...]) -> Iterator[tuple[str, str]]:
         if isinstance(value, str) and "\0" in value:
-            yield ".".join(map(str, place))
+            yield ".".join(map(str, place)), "A text may not contain a NUL"
+        if isinstance(value, float) and not math.isfinite(value):
+            yield ".".join(map(str, place)), "A number has to be finite"
         inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, item in inner:
             yield from places(key, place)
             yield from places(item, (*place, key))
 
     if found := [*places(given, ())]:
-        raise invalid((place.removesuffix(".0"), "A text may not contain a NUL") for place in found)
+        raise invalid((place.removesuffix(".0"), message) for place, message in found)
 
 
 def say_no_nul(schema: Any) -> Any:
@@ -227,9 +234,19 @@ def invalid(found: Any) -> InvalidRequest:
     return InvalidRequest([FieldError(field=field, message=message) for field, message in found])
 
 
+class Json(DefaultJSONProvider):
+    """What writes answers. NaN is no JSON: who answers with it has a fault to mend."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Return a value as JSON. Raises ValueError."""
+        return super().dumps(obj, **{"allow_nan": False, **kwargs})
+
+
 def init_app(app: APIFlask) -> None:
     """Be strict with what no model sees, too."""
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = Json(app)
     app.before_request(refuse_what_no_model_sees)
 
 

@@ -32,11 +32,11 @@ def init_app(app: Flask) -> None:
     settings: Settings = app.config["SETTINGS"]
     app.session_interface = Sessions()
     app.add_template_global(csp_nonce)
-    if hosts := [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]:
+    if hosts := [host.strip() for host in settings.allowed_hosts.lower().split(",") if host.strip()]:
 
         @app.before_request
         def refuse_other_names() -> None:
-            if request.endpoint != "health.readyz" and not host_is_trusted(request.host, hosts):
+            if request.endpoint != "health.readyz" and not host_is_trusted(request.host.lower(), hosts):
                 abort(400, "This service has another name.")
 
 
