@@ -295,10 +295,11 @@ def test_what_no_parser_should_guess_is_refused(bake: Bake) -> None:
         head + b"X-A: b\r\n c\r\n\r\n",
         head + b"X-A: a\0b\r\n\r\n",
         head + b"Host: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\nHost: a\n\n",
         b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
     ]
-    with built(bake(python_version=PYTHON)) as tag, running(tag, *SMALL) as (_, address):
+    with built(bake(python_version=PYTHON)) as tag, running(tag, *SMALL) as (container, address):
         place = urlsplit(address)
         for request in requests:
             with socket.create_connection((place.hostname, place.port), timeout=10) as client:
@@ -313,6 +314,9 @@ def test_what_no_parser_should_guess_is_refused(bake: Bake) -> None:
             connection.request("GET", path, headers=headers)
             assert connection.getresponse().status == expected
             connection.close()
+        logged = docker("logs", container)
+        assert logged.count("is no request: 4") + logged.count("GET / 400 in") == len(requests) + 3
+        assert re.search(r'_count{.*"414".*} 1.0', metrics(container))
 
 
 def test_a_worker_writes_lines_of_json_and_not_what_jobs_are_about(bake: Bake) -> None:

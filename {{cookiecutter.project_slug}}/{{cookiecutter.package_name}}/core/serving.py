@@ -118,6 +118,11 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().connection_lost(exc)
         self.resume_writing()
 
+    def _send_error_response(self, status: int, message: str, extra_headers: Iterable[tuple[str, str]] = ()) -> None:
+        super()._send_error_response(status, message, extra_headers)
+        metrics.count("", "", status)
+        logger.info("what a client sent is no request: %s %s", status, message)
+
     def _on_headers_complete(self) -> bool:
         self.head.cancel()
         self.idle.discard(self)
@@ -262,6 +267,7 @@ class Front:
         except Refused as error:
             environ[STARTED] = since
             messages = Request(environ, receive, send).answer(around(partial(refuse, error), self.settings))
+            logs.write_waiting()
         if draining[0] and len(messages) > 1:
             messages[0]["headers"].append((b"connection", b"close"))  # the client's next request goes elsewhere
         for message in messages:
@@ -272,6 +278,8 @@ class Front:
         path = environ["PATH_INFO"]
         if path == "/livez" and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return live(environ)
+        if environ["SERVER_PROTOCOL"] == "HTTP/1.1" and "HTTP_HOST" not in environ:
+            raise Refused(HTTPStatus.BAD_REQUEST, "The request has no Host.")
         if path == "/readyz" and draining[0]:
             raise Refused(BUSY, "The service is stopping.")
         with SpooledTemporaryFile(IN_MEMORY) as body:
