@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
@@ -93,7 +94,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().connection_made(transport)
         # What a client does not take stays here once, and not in the system as well, which would keep megabytes of it.
         transport.set_write_buffer_limits(PART)
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PART)
+        with suppress(OSError):  # a socket of Unix keeps little anyway
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PART)
 
     def pause_writing(self) -> None:
         """Wait until the client takes what it has been sent."""
