@@ -18,7 +18,7 @@ from scripts.measure_updates import (
     work_on,
     write_releases,
 )
-from tests.support import once
+from tests.support import once, one_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,7 +47,7 @@ def changed(project: Path, *options: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", one_of(SERVICES, "plain", "jobs", "renamed"))
 def test_no_edit_and_no_fix_is_lost_in_any_step(history: tuple[Path, list[str]], name: str, tmp_path: Path) -> None:
     template, releases = history
     project = tmp_path / "service"
