@@ -110,6 +110,60 @@ def test_every_command_reads_the_same_env_file_and_the_environment_wins(
     assert (project.path / "other.db").exists()
 
 
+STRANGE = """
+APP_ENV=development
+APP_VERSION=strange
+SECRET_KEY=another-key-of-0123456789-abcdefgh
+LOG_LEVEL=ERROR
+DATABASE_URL=postgresql://strange@127.0.0.1:2/strange
+DATABASE_PORT=2
+DATABASE_POOL_SIZE=1
+DATABASE_POOL_TIMEOUT=0.01
+DATABASE_CONNECT_TIMEOUT=2
+DATABASE_STATEMENT_TIMEOUT=0.01
+REDIS_URL=redis://127.0.0.1:2/7
+REDIS_PORT=2
+REDIS_TIMEOUT=0.01
+JOB_TIMEOUT=1
+JOB_CONCURRENCY=1
+SENTRY_DSN=https://strange@127.0.0.1/1
+MAX_CONTENT_LENGTH=1
+MAX_FORM_MEMORY_SIZE=1
+CONTENT_SECURITY_POLICY=default-src 'none'
+HSTS_SECONDS=0
+ALLOWED_HOSTS=strange.example
+DOCS=0
+SESSION_COOKIE_SECURE=1
+TRUSTED_PROXIES=3
+TRUSTED_PREFIX=1
+SCRIPT_NAME=/strange
+OTEL_TRACES_EXPORTER=console
+PORT=2
+WEB_CONCURRENCY=1
+WEB_THREADS=1
+WEB_QUEUE=0
+REQUEST_TIMEOUT=1
+DRAIN_SECONDS=0
+FLASK_DEBUG=1
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [("none", "none", "none"), pytest.param(("postgresql", "celery", "sentry"), marks=pytest.mark.thorough)]
+)
+def test_no_setting_of_whoever_runs_the_tests_of_a_service_changes_them(
+    bake: Bake, shared: Path, options: tuple[str, ...]
+) -> None:
+    project = bake(**dict(zip(("database", "background_jobs", "error_tracking"), options, strict=True)))
+    installed(project, shared)
+    settings = re.findall(r"(?m)^# ([A-Z_]+)=", project.read(".env.example"))
+    strange = dict(line.split("=", 1) for line in STRANGE.split("\n") if line.partition("=")[0] in settings)
+    assert strange.keys() == {*settings}, "a setting has no strange value"
+    (project.path / ".env").write_text("".join(f"{name}={value}\n" for name, value in strange.items()), "utf-8")
+    files = {f"{name}_FILE": "/nowhere" for name in strange}
+    project.run(*WITHOUT_SETUP, "test", **strange, **files)
+
+
 @pytest.mark.skipif(not shutil.which("docker"), reason="no docker command to read compose.yaml with")
 def test_containers_of_compose_read_the_env_file(bake: Bake) -> None:
     project = bake(database="postgresql", background_jobs="celery")

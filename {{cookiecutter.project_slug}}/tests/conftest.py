@@ -47,9 +47,10 @@ from {{ cookiecutter.package_name }}.core.settings import Settings
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away the settings of whoever runs the tests, their .env, and where their traces go."""
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+    names = [name.upper() for name in Settings.model_fields]
     traces = [name for name in os.environ if name.startswith("OTEL_")]
-    for name in (*Settings.model_fields, *traces):
-        monkeypatch.delenv(name.upper(), raising=False)
+    for name in (*names, *(f"{name}_FILE" for name in names), *traces):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def reports() -> Iterator[tuple[str, list[str]]]:
 
 
 def service(**variables: str) -> None:
-    environment = {"APP_ENV": "development", "APP_VERSION": "1.2.3", **variables}
+    environment = {"APP_ENV": "development", "APP_VERSION": "1.2.3", "FLASK_SKIP_DOTENV": "1", **variables}
     subprocess.run([sys.executable, "-c", BREAK], env=environment, check=True)
 
 
