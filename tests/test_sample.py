@@ -72,6 +72,12 @@ def test_the_walk_to_the_first_resource(bake: Bake, shared: Path) -> None:
     assert "/api/things/{thing_id}" in project.read("openapi.json")
 
 
+def ask(project: Project, statement: str) -> list[tuple[str, ...]]:
+    """Return what the database of development answers."""
+    with closing(sqlite3.connect(project.path / "development.db")) as database, database:
+        return database.execute(statement).fetchall()
+
+
 @pytest.mark.slow
 def test_what_is_not_the_samples_any_more_is_left_alone(bake: Bake, shared: Path) -> None:
     project = bake(python_version=PYTHON, database="sqlite")
@@ -91,22 +97,37 @@ def test_what_is_not_the_samples_any_more_is_left_alone(bake: Bake, shared: Path
     assert ours.with_name("greetings.py").exists()
 
 
+BOOKS = '''"""Books."""
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flask_service.core.database import Model
+
+
+class BookRow(Model):
+    """A book, as the database keeps it."""
+
+    __tablename__ = "books"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+'''
+
+
 @pytest.mark.slow
-def test_a_table_of_the_team_stays_when_its_migration_is_cut_from_the_samples(bake: Bake, shared: Path) -> None:
+def test_a_sample_that_migrations_of_the_team_come_after_goes_by_another_one(bake: Bake, shared: Path) -> None:
     project = bake(python_version=PYTHON, database="sqlite")
     installed(project, shared, interpreter(PYTHON) or sys.executable)
-    migration = project.path / "flask_service" / "migrations" / "versions" / "0002_ours.py"
-    text = migration.with_name("0001_notes.py").read_text(encoding="utf-8").replace('"notes"', '"ours"')
-    text = text.replace("down_revision = None", 'down_revision = "0001"').replace(
-        'revision = "0001"', 'revision = "0002"', 1
-    )
-    migration.write_text(text, encoding="utf-8")
+    books = project.path / "flask_service" / "resources" / "books.py"
+    books.write_text(BOOKS, encoding="utf-8")
+    project.run(*WITHOUT_SETUP, "migration", "NAME=books")
+    *_, said = project.run(*WITHOUT_SETUP, "forget-sample").stdout.splitlines()
+    assert re.search(r"0001_notes.py stays, because \w+_books.py comes after it; make migration .* drops", said)
+    assert "there is no sample here" in project.run(*WITHOUT_SETUP, "forget-sample", check=False).stdout
+    project.run(*WITHOUT_SETUP, "migration", "NAME=forget notes")
     project.run(*WITHOUT_SETUP, "migrate")
-    assert "0002_ours.py" in project.run(*WITHOUT_SETUP, "forget-sample", check=False).stdout
-    migration.write_text(text.replace('down_revision = "0001"', "down_revision = None"), encoding="utf-8")
-    project.run(*WITHOUT_SETUP, "forget-sample")
-    with closing(sqlite3.connect(project.path / "development.db")) as database:
-        assert ("ours",) in database.execute("SELECT name FROM sqlite_master").fetchall()
+    tables = {name for (name,) in ask(project, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert tables == {"alembic_version", "books"}
+    project.run(".venv/bin/python", "-m", "pytest", "tests/test_migrations.py")  # on fresh databases
 
 
 NESTED = '''"""Blueprints in others, under names of their own, and a module that has none."""
