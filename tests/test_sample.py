@@ -83,15 +83,18 @@ def test_what_is_not_the_samples_any_more_is_left_alone(bake: Bake, shared: Path
     project = bake(python_version=PYTHON, database="sqlite")
     installed(project, shared, interpreter(PYTHON) or sys.executable)
     ours = project.path / "flask_service" / "resources" / "notes.py"
-    migration = project.path / "flask_service" / "migrations" / "versions" / "0001_notes.py"
-    for file in (ours, migration):
+    tests = project.path / "tests" / "resources" / "test_notes.py"
+    for file in (ours, tests):
         file.write_text(re.sub('"""(?s:.+?)"""', '"""Ours."""', file.read_text(encoding="utf-8"), count=1))
-    project.run(*WITHOUT_SETUP, "migrate", "forget-sample")
+    project.run(*WITHOUT_SETUP, "migrate")
+    ask(project, "INSERT INTO notes (text) VALUES ('ours')")
+    project.run(*WITHOUT_SETUP, "forget-sample")
     assert not ours.with_name("greetings.py").exists()
     assert ours.exists()
-    assert migration.exists()
+    assert tests.exists()
+    assert ask(project, "SELECT text FROM notes") == [("ours",)]
     said = project.run(*WITHOUT_SETUP, "migration", "NAME=none", check=False).stdout
-    assert "no table has changed" in said  # it is there, as the migration says
+    assert "no table has changed" in said  # the migration is there, too
     ours.with_name("greetings.py").write_text('"""Ours."""\n', encoding="utf-8")
     assert "there is no sample here" in project.run(*WITHOUT_SETUP, "forget-sample", check=False).stdout
     assert ours.with_name("greetings.py").exists()
