@@ -1,4 +1,6 @@
 import pytest
+from alembic import command
+from alembic.util import CommandError
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import QueuePool
@@ -51,6 +53,17 @@ def test_a_schema_that_newer_code_has_made_is_left_alone_and_taken(app: Flask, c
     with app.app_context():
         assert database.bring_up_to_date() == "ffff"
     assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.usefixtures("database")
+def test_where_no_migration_makes_the_revision_developers_are_told_what_to_do(app: Flask, settings: Settings) -> None:
+    set_revision(app, "ffff")
+    assert "taken for newer code's" in app.test_cli_runner().invoke(args=["migrate"]).output
+    developers = core.make_app(settings.model_copy(update={"app_env": "development"}))
+    said = developers.test_cli_runner().invoke(args=["migrate"])
+    assert (said.exit_code, "start the database anew: " in said.output) == (0, True)
+    with developers.app_context(), pytest.raises(CommandError, match="at ffff, which no migration here makes"):
+        command.upgrade(database.migrations(), "head")
 
 
 def set_revision(app: Flask, revision: str | None) -> None:

@@ -73,7 +73,7 @@ def init_app(app: Flask) -> None:
             reached = bring_up_to_date()
             click.echo(f"The schema is at {reached}." if reached else "There are no migrations yet.")
             if reached and reached not in revisions()[1]:
-                click.echo("This code does not know it: it is taken for newer code's, and was left alone.", err=True)
+                click.echo(unknown(reached), err=True)
         except OperationalError as error:
             if error.statement is None and not settings.is_production:  # there is no connection
                 said, how_to_start = str(error.orig).splitlines()[0], {{ cookiecutter.database }}.HOW_TO_START
@@ -138,6 +138,14 @@ def revision() -> str | None:
             return None
         found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
         return found
+
+
+def unknown(found: str) -> str:
+    """Return what to say where no migration of this code makes the revision of the database."""
+    if current_app.config["SETTINGS"].is_production:
+        return f"This code does not know {found}: it is taken for newer code's, and was left alone."
+    what_to_do = "go back to the code that has it, or start the database anew"
+    return f"The database is at {found}, which no migration here makes; {what_to_do}: {% raw %}{{% endraw %}{{ cookiecutter.database }}.HOW_TO_START_ANEW}"
 
 
 def check_schema() -> None:

@@ -25,6 +25,9 @@ MIGRATION_OPTIONS: dict[str, Any] = {}
 HOW_TO_START = "start it with: docker compose up --detach --wait database"
 """What a developer is told when it does not answer."""
 
+HOW_TO_START_ANEW = "docker compose down --volumes"
+"""What a developer is told when no migration makes its revision."""
+
 
 def development_url() -> str:
     """Return where compose.yaml publishes its database: it is there as long as nobody says otherwise."""

@@ -18,6 +18,9 @@ PATIENCE = 600
 HOW_TO_START = "see that its folder is there, and may be written to"
 """What a developer is told when it cannot be opened."""
 
+HOW_TO_START_ANEW = "delete its file, development.db; in Docker: docker compose down --volumes"
+"""What a developer is told when no migration makes its revision."""
+
 MIGRATION_OPTIONS: dict[str, Any] = {"render_as_batch": True, "transactional_ddl": True}
 """SQLite can hardly change a table in place, so Alembic copies it."""
 

@@ -6,7 +6,7 @@ from flask import has_app_context
 
 from {{ cookiecutter.package_name }} import create_app
 from {{ cookiecutter.package_name }}.core import {{ cookiecutter.database }}
-from {{ cookiecutter.package_name }}.core.database import Model, migrating
+from {{ cookiecutter.package_name }}.core.database import Model, migrating, revisions, unknown
 
 
 def look(_context: object, _revision: object, directives: list[MigrationScript]) -> None:
@@ -31,7 +31,12 @@ def run() -> None:
             **{{ cookiecutter.database }}.MIGRATION_OPTIONS,
         )
         with context.begin_transaction():
-            context.run_migrations()
+            try:
+                context.run_migrations()
+            except util.CommandError:
+                for found in {*context.get_context().get_current_heads()} - revisions()[1]:
+                    raise util.CommandError(unknown(found)) from None
+                raise
             {{ cookiecutter.database }}.check_migrated(connection)
 
 
