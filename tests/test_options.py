@@ -62,6 +62,16 @@ def test_an_option_only_adds(bake: Bake, question: str, answer: str) -> None:
         assert not [line for line in gone if not MAKES_WAY.fullmatch(line)], path
 
 
+def test_the_readme_says_where_the_code_of_an_option_goes(bake: Bake) -> None:
+    asked = {"A table": ("database", "sqlite"), "A job": ("background_jobs", "celery")}
+    for thing, (question, answer) in asked.items():
+        for chosen in ("none", answer):
+            places = (
+                bake(**{question: chosen}).read("README.md").partition("## Where things go")[2].partition("\n## ")[0]
+            )
+            assert (f"- **{thing}**: " in places) == (chosen == answer), chosen
+
+
 def test_dependency_managers_differ_in_their_own_files(bake: Bake) -> None:
     first, *others = (lines(bake(dependency_manager=name)) for name in CHOICES["dependency_manager"])
     for other in others:
