@@ -42,6 +42,12 @@ def kill_its_process(name: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@shared_task
+def kill_its_process_again(name: str) -> None:
+    """End the process, as often as one may."""
+    kill_its_process(name)
+
+
 @shared_task(bind=True)
 def retry_with_what_cannot_be_sent(self: Task[..., None], name: str) -> None:
     """Ask for a retry that nobody could read."""

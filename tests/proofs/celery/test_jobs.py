@@ -198,15 +198,17 @@ def test_a_redis_with_tls_has_to_prove_who_it_is(app: Flask, settings: Settings)
         assert connection.ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
+@pytest.mark.parametrize(("job", "tries"), [("kill_its_process", 3), ("kill_its_process_again", 6)])
 def test_a_job_that_kills_its_process_does_not_do_so_for_ever(
-    app: Flask, kept: Redis, settings: Settings, log: Path
+    app: Flask, kept: Redis, settings: Settings, log: Path, job: str, tries: int
 ) -> None:
-    enqueue(app, "kill_its_process", "a")
+    enqueue(app, job, "a")
     with worker(settings, log):
-        wait_until(lambda: kept.get("tries") == "3", log)
-        enqueue(app, "fail_twice", "b")
-        wait_until(lambda: kept.lrange("ended", 0, -1) == ["b"], log)
-    assert kept.get("tries") == "4"
+        wait_until(lambda: kept.get("tries") == str(tries), log)
+        enqueue(app, "tell_the_request", "b")
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["b None"] and not kept.exists(f"{SLUG}:unacked"), log)
+        time.sleep(3)  # longer than the pause before another try
+    assert kept.get("tries") == str(tries)
 
 
 def test_what_is_no_job_stops_no_worker(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:

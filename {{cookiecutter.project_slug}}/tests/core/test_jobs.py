@@ -1,5 +1,6 @@
 import pytest
 from celery import shared_task
+from celery.app.task import Context
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -38,3 +39,13 @@ def test_without_redis_nothing_is_ordered_and_nothing_is_ready(client: FlaskClie
     response = client.get("/readyz")
     assert response.status_code == 503
     assert "redis" in response.text
+
+
+def test_a_job_whose_process_dies_again_and_again_waits_longer_and_longer(app: Flask) -> None:
+    job = app.extensions["celery"].tasks[probe.name]
+    pauses, retries = [], 0
+    while retries < job.max_retries:
+        again = job.signature_from_request(Context(id="a", args=["hunter2"], kwargs={}, retries=retries), countdown=1)
+        retries = again.options["retries"]
+        pauses.append(again.options["countdown"])
+    assert pauses == [2, 4, 8, 16, 30]

@@ -9,7 +9,8 @@ import ssl
 from typing import Any, NoReturn
 
 import redis
-from celery import Celery, Task
+from celery import Celery, Signature, Task
+from celery.app.task import Context
 from celery.exceptions import Reject
 from celery.signals import before_task_publish, task_postrun, task_prerun
 from celery.utils.time import get_exponential_backoff_interval
@@ -39,6 +40,9 @@ FAILURES = {% if cookiecutter.database != "none" %}(*REDIS_FAILURES, DatabaseErr
 
 LONGEST_PAUSE = 30
 """Seconds between two tries of a job, at most."""
+
+DEATHS = 5
+"""How often a job whose process has died is run again: it may be what kills them, and others die with it."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +91,7 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
         max_retries = 50  # a server may be away for some minutes
         retry_backoff = True
         retry_backoff_max = LONGEST_PAUSE
-        retry_on_worker_lost = True  # not without end: a job may be what kills its process
+        retry_on_worker_lost = True
 
         def __call__(self, *args: object, **kwargs: object) -> object:
             with app.app_context():
@@ -96,6 +100,15 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
                 except FAILURES as error:  # `autoretry_for` is left to the jobs
                     pause = get_exponential_backoff_interval(1, self.request.retries, LONGEST_PAUSE, full_jitter=True)
                     self.retry(exc=error, countdown=pause)
+
+        def signature_from_request(self, request: Context | None = None, *args: Any, **options: Any) -> Signature[Any]:
+            """Return the next try of a job. In a worker no job is at work: its process has died, which counts as many."""
+            if request and not self.request.id:
+                share = max(1, (self.max_retries or 50) // DEATHS)
+                options["retries"] = request.retries + share
+                options["countdown"] = get_exponential_backoff_interval(2, request.retries // share, LONGEST_PAUSE)
+            found: Signature[Any] = super().signature_from_request(request, *args, **options)
+            return found
 
         def retry(self, *args: Any, **kwargs: Any) -> NoReturn:
             """Retry later, or at once while Redis does not take that; Celery would give the job up."""
