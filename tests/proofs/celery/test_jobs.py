@@ -1,6 +1,8 @@
 """Real workers, killed in the middle of a job. tests/test_service.py puts this into services named orders."""
 
+import itertools
 import json
+import math
 import os
 import signal
 import ssl
@@ -11,8 +13,10 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery import chain, group
 from flask import Flask
 from pydantic import SecretStr
 from redis import Redis
@@ -68,6 +72,21 @@ def wait_until(condition: Callable[[], bool], log: Path, seconds: float = 60) ->
         time.sleep(0.05)
 
 
+def stored(job: str, body: object) -> dict[str, Any]:
+    """Return what a job is in Redis."""
+    return {
+        "body": b64encode(json.dumps(body).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": f"tests.sample_jobs.{job}", "id": "1"},
+        "properties": {
+            "body_encoding": "base64",
+            "delivery_info": {"exchange": "", "routing_key": "celery"},
+            "delivery_tag": "1",
+        },
+    }
+
+
 def test_a_job_whose_process_is_killed_runs_again(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
     token = request_id.set("abc-1")
     enqueue(app, "wait_for_go", "a")
@@ -83,18 +102,7 @@ def test_a_job_whose_process_is_killed_runs_again(app: Flask, kept: Redis, setti
 
 def test_a_job_that_release_1_0_has_stored_is_run(kept: Redis, settings: Settings, log: Path) -> None:
     """Where jobs lie, and in which form, does not change: a release that did would lose what is waiting."""
-    stored = {
-        "body": b64encode(json.dumps([["a"], {}, None]).encode()).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {"lang": "py", "task": "tests.sample_jobs.wait_for_go", "id": "1"},
-        "properties": {
-            "body_encoding": "base64",
-            "delivery_info": {"exchange": "", "routing_key": "celery"},
-            "delivery_tag": "1",
-        },
-    }
-    kept.lpush("orders:celery", json.dumps(stored))
+    kept.lpush("orders:celery", json.dumps(stored("wait_for_go", [["a"], {}, None])))
     kept.set("go", 1)
     with worker(settings, log):
         wait_until(lambda: kept.lrange("ended", 0, -1) == ["a"], log)
@@ -223,3 +231,53 @@ def test_what_is_no_job_stops_no_worker(app: Flask, kept: Redis, settings: Setti
         assert process.poll() is None
     assert kept.llen(f"{SLUG}:celery") == 0
     assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+WRONG: list[Any] = ["a", "9999-12-31T23:59:59", 5, -1, 10**400, math.inf, math.nan, True, None, [], {}, {"a": 1}, [{}]]
+WRONG += [[5], ["a", "b"], [-1, math.nan], {"task": "a"}, [{"task": ["a"]}]]
+HEADERS = "lang task id shadow eta expires group group_index retries timelimit root_id parent_id argsrepr kwargsrepr"
+HEADERS += " origin ignore_result replaced_task_nesting stamped_headers stamps compression request_id delivery_info"
+PROPERTIES = "correlation_id reply_to delivery_mode delivery_info priority body_encoding delivery_tag"
+DELIVERY = "exchange routing_key priority redelivered"
+EMBEDDED = "callbacks errbacks chain chord"
+OLD = "task id args kwargs retries timelimit eta expires callbacks errbacks"  # of what Celery 3 sent
+
+
+def almost(wrong: object) -> Iterator[dict[str, Any]]:
+    """Yield jobs with something in a place where it ought not to be."""
+    good = stored("tell_the_request", [["a"], {}, None])
+    headers, properties = good["headers"], good["properties"]
+    yield from (good | {part: wrong} for part in good)
+    yield from (good | {"headers": headers | {name: wrong}} for name in HEADERS.split())
+    yield from (good | {"properties": properties | {name: wrong}} for name in PROPERTIES.split())
+    for name in DELIVERY.split():
+        delivery = properties["delivery_info"] | {name: wrong}
+        yield good | {"properties": properties | {"delivery_info": delivery}}
+    bodies = [wrong, [wrong, {}, None], [["a"], wrong, None], [["a"], {}, wrong]]
+    for name, kwargs in itertools.product(EMBEDDED.split(), ({}, {"a": "so it fails"})):
+        bodies.append([["a"], kwargs, {name: wrong}])
+    yield from (stored("tell_the_request", body) for body in bodies)
+    for name in OLD.split():
+        old = stored("tell_the_request", {"task": headers["task"], "id": "1", "args": ["a"], "kwargs": {}, name: wrong})
+        yield from (old, old | {"headers": {}})
+
+
+def test_what_is_almost_a_job_stops_no_worker(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    with worker(settings, log) as process:
+        for job in itertools.chain(*map(almost, WRONG)):
+            kept.lpush(f"{SLUG}:celery", json.dumps(job))
+        enqueue(app, "tell_the_request", "the last")
+        wait_until(lambda: process.poll() is not None or "the last None" in kept.lrange("ended", 0, -1), log)
+        assert process.poll() is None, log.read_text(encoding="utf-8")[-3000:]
+        wait_until(lambda: kept.exists(f"{SLUG}:unacked", f"{SLUG}:celery") == 0, log)
+    with worker(settings, log):
+        enqueue(app, "tell_the_request", "another")
+        wait_until(lambda: "another None" in kept.lrange("ended", 0, -1), log)
+
+
+def test_a_job_may_order_others(app: Flask, kept: Redis, settings: Settings, log: Path) -> None:
+    celery = app.extensions["celery"]
+    first, then = (celery.signature("tests.sample_jobs.tell_the_request", [name], immutable=True) for name in "ab")
+    chain(first.set(expires=60, soft_time_limit=5), group(then, then)).apply_async(link_error=then)
+    with worker(settings, log):
+        wait_until(lambda: kept.lrange("ended", 0, -1) == ["a None", "b None", "b None"], log)
