@@ -109,10 +109,17 @@ RUN sed -i 's/^    failed = .*/    failed = ["everything"]/' /app/flask_service/
 """
 
 
+WITHOUT_WORKER = """\
+FROM {image}
+RUN echo 'raise SystemExit(3)' >/app/flask_service/worker.py
+"""
+
+
 class Production(NamedTuple):
-    """A service, its images 1, 2 and broken, and the engine that it is deployed to."""
+    """A service, its images 1, 2, broken and halfway, and the engine that it is deployed to."""
 
     project: Project
+    image: str
     host: str
     port: int
 
@@ -196,13 +203,14 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]
     edit(project, "production.env", "IMAGE=flask-service", f"IMAGE={image}")
     for patient, hasty in (("start_period: 60s", "start_period: 5s"), ("interval: 10s", "interval: 2s")):
         edit(project, "compose.production.yaml", patient, hasty)  # it is known sooner what does not get ready
-    made = [f"{image}:{version}" for version in ("1", "2", "broken")]
+    made = [f"{image}:{version}" for version in ("1", "2", "broken", "halfway")]
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.callback(docker, "image", "rm", "--force", *made, check=False)
         project.run("docker", "build", "--quiet", "--tag", made[0], ".")
         build(folder / "next", made[1], NEXT.format(image=made[0]))
         build(folder / "broken", made[2], NEVER_READY.format(image=made[0]))
+        build(folder / "halfway", made[3], WITHOUT_WORKER.format(image=made[0]))
         if not can_get("caddy:2"):
             build(folder / "caddy", "caddy:2", CADDY)
             stack.callback(docker, "image", "rm", "caddy:2")
@@ -219,7 +227,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]
             time.sleep(0.2)
         saved = " ".join([*made, "caddy:2", *needed[1:3]])
         Project(folder).run("sh", "-c", f"docker save {saved} | docker --host {host} load")
-        running = Production(project, host, int(docker("port", engine, "443").rpartition(":")[2]))
+        running = Production(project, image, host, int(docker("port", engine, "443").rpartition(":")[2]))
         running.make("secrets")
         yield running
 
@@ -253,6 +261,32 @@ class TestCompose:
         assert load.failed == []
         assert load.answered > 500
 
+    def test_a_version_whose_worker_does_not_start_goes_and_takes_its_replicas_along(
+        self, production: Production
+    ) -> None:
+        production.make("deploy", "VERSION=2")
+        ran = production.docker("ps", "--quiet").split()
+        said = production.make("deploy", "VERSION=halfway", check=False)
+        assert "does not get ready" in said
+        assert sorted(production.docker("ps", "--all", "--quiet").split()) == sorted(ran)
+        assert production.make("deploy", "VERSION=1")
+        assert production.versions("ps", "--filter", "name=flask-service-worker") == ["1"]
+
+    def test_containers_that_do_not_start_or_have_stopped_keep_no_better_version_out(
+        self, production: Production
+    ) -> None:
+        production.make("deploy", "VERSION=1")
+        up = ("--project-name", "flask-service", "--file", "compose.production.yaml", "up", "--detach", "--no-deps")
+        production.project.run(
+            "docker", "compose", *up, "worker", DOCKER_HOST=production.host, IMAGE=production.image, VERSION="halfway"
+        )
+        replica = production.docker("ps", "--quiet", "--filter", "name=flask-service-web").split()[0]
+        production.docker("stop", "--time", "1", replica)
+        production.make("deploy", "VERSION=2")
+        for service, count in (("web", 2), ("worker", 1)):
+            named = ("ps", "--all", "--filter", f"name=flask-service-{service}")
+            assert production.versions(*named) == ["2"] * count
+
     def test_a_backup_is_restored_whole_or_not_at_all(self, production: Production) -> None:
         _, note = production.ask("/api/notes", {"text": "kept"})
         file = production.make("backup").split()[-1]
@@ -270,15 +304,20 @@ class TestCompose:
         file = ("--project-name", "flask-service", "--file", "compose.production.yaml")
         production.project.run("docker", "compose", *file, "down", "--timeout", "1", DOCKER_HOST=production.host)
         production.docker("swarm", "init", "--advertise-addr", "127.0.0.1")
-        node = production.docker("node", "ls", "--quiet")
-        production.docker("node", "update", "--label-add", "data=yes", node)
-        tasks = ("service", "ps", "flask-service_web", "--filter", "desired-state=running")
-        edit(production.project, "production.env", "REPLICAS=2", "REPLICAS=3")
-        production.make("deploy", "VERSION=1")
-        with Load(production) as load:
-            production.make("deploy", "VERSION=2")
-            assert production.versions(*tasks) == ["2"] * 3
-            assert "did not get ready" in production.make("deploy", "VERSION=broken", check=False)
-            assert production.versions(*tasks) == ["2"] * 3
-        assert load.failed == []
-        assert load.answered > 500
+        try:
+            node = production.docker("node", "ls", "--quiet")
+            production.docker("node", "update", "--label-add", "data=yes", node)
+            tasks = ("service", "ps", "flask-service_web", "--filter", "desired-state=running")
+            edit(production.project, "production.env", "REPLICAS=2", "REPLICAS=3")
+            production.make("deploy", "VERSION=1")
+            with Load(production) as load:
+                production.make("deploy", "VERSION=2")
+                assert production.versions(*tasks) == ["2"] * 3
+                for version in ("broken", "halfway"):
+                    assert "did not get ready" in production.make("deploy", f"VERSION={version}", check=False)
+                    assert production.versions(*tasks) == ["2"] * 3
+            assert load.failed == []
+            assert load.answered > 500
+        finally:
+            production.docker("stack", "rm", "--detach=false", "flask-service")
+            production.docker("swarm", "leave", "--force")

@@ -4,6 +4,7 @@ set -eu
 umask 077
 name={{ cookiecutter.project_slug }}
 action=$1
+services="web{% if cookiecutter.background_jobs == "celery" %} worker{% endif %}" # what a version consists of
 
 set -a
 . ./production.env
@@ -23,8 +24,21 @@ container() {
     echo "$found"
 }
 
-# The new replicas first; when they are ready, the proxy is told how they are called, and then the old ones to go. They go
-# on when the new ones do not get ready.
+# Wait until new containers are healthy, for two minutes at most. One that has ended once will do so again.
+ready() {
+    for _ in $(seq 120); do
+        case $(docker inspect --format '{% raw %}{{.RestartCount}} {{.State.Health.Status}}{% endraw %}' "$@" | sort -u) in
+            "0 healthy") return ;;
+            *[1-9]* | *unhealthy*) break ;;
+        esac
+        sleep 1
+    done
+    return 1
+}
+
+# The new containers first; when they are ready, the proxy is told how the replicas are called, and then the old ones to go.
+# They go on when the new ones do not get ready. Those that have stopped would only be started again.
+# shellcheck disable=SC2046,SC2086 # several words
 deploy_here() {
     RELEASE=web-$(date +%s)
     export RELEASE UPSTREAM="{file./data/upstream}"
@@ -32,28 +46,39 @@ deploy_here() {
 {%- if cookiecutter.database != "none" %}
     compose run --rm --no-deps migrate || stop "the migration failed; what ran before still runs"
 {%- endif %}
-    old=$(compose ps --quiet web)
-    count=$(echo "$old" | grep -c .) || true
-    if ! compose up --detach --no-deps --no-recreate --wait --wait-timeout 120 --scale "web=$((count + REPLICAS))" web; then
-        compose logs --tail 20 web >&2
-        for new in $(compose ps --all --quiet web); do
-            case $old in *"$new"*) ;; *) docker rm --force "$new" >/dev/null ;; esac
+    docker container prune --force --filter "label=com.docker.compose.project=$name" >/dev/null
+    scale() { echo "--scale=$1=$(($(compose ps --quiet "$1" | wc -l) + $2))"; }
+    old=$(compose ps --quiet $services)
+    made() { compose ps --all --quiet $services | grep -vxF "$old"; }
+    if ! { compose up --detach --no-deps --no-recreate $(scale web "$REPLICAS") {% if cookiecutter.background_jobs == "celery" %}$(scale worker 1) {% endif %}$services && ready $(made); }; then
+        for new in $(made); do
+            docker logs --tail 20 "$new" >&2
+            docker rm --force "$new" >/dev/null
         done
         stop "version $VERSION does not get ready, see above; what ran before still runs"
     fi
-    compose exec -T proxy sh -c "echo $RELEASE >/data/upstream.new && mv /data/upstream.new /data/upstream"
-    # shellcheck disable=SC2086 # several ids
-    [ -z "$old" ] || { docker stop $old && docker rm $old; } >/dev/null
 {%- if cookiecutter.background_jobs == "celery" %}
-    compose up --detach --no-deps worker
+    # An old worker throws away what only the new version knows.
+    compose ps --quiet worker | grep -xF "$old" | xargs -r docker stop >/dev/null
 {%- endif %}
+    compose exec -T proxy sh -c "echo $RELEASE >/data/upstream.new && mv /data/upstream.new /data/upstream"
+    echo "$old" | xargs -r docker stop >/dev/null
+    echo "$old" | xargs -r docker rm >/dev/null
 }
 
+# What a swarm has taken back, the rest of the version has to follow.
 deploy_to_swarm() {
     docker stack deploy --compose-file compose.production.yaml --with-registry-auth --resolve-image changed --detach=false --quiet "$name"
-    case $(docker service inspect --format json "${name}_web") in
-        *'"State":"rollback_'*) stop "version $VERSION did not get ready, the one before is back; docker service ps ${name}_web says more" ;;
-    esac
+    back='' on=''
+    for service in $services; do
+        case $(docker service inspect --format json "${name}_$service") in
+            *'"State":"rollback_'*) back=$service ;;
+            *) on=$service ;;
+        esac
+    done
+    [ "$back" ] || return 0
+    [ -z "$on" ] || docker service rollback --detach=false --quiet "${name}_$on"
+    stop "version $VERSION did not get ready, the one before is back; docker service ps ${name}_$back says more"
 }
 
 deploy() {
