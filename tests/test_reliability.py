@@ -330,6 +330,12 @@ def test_a_worker_writes_lines_of_json_and_not_what_jobs_are_about(bake: Bake) -
             while "succeeded" not in (log := docker("logs", worker)):
                 assert time.monotonic() < deadline, log
                 time.sleep(0.2)
+            docker("exec", worker, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+            time.sleep(5)
+            docker("stop", worker)
+            log = docker("logs", worker)
+            assert "SIGKILL" in log
+            assert "Warm shutdown" in log
             for line in log.splitlines():
                 assert "message" in json.loads(line), line
             assert "Lyon" not in log

@@ -5,7 +5,9 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
+from billiard import get_logger
 from celery import Celery
+from celery.apps import worker as program
 from celery.exceptions import SecurityWarning
 from celery.signals import celeryd_init, heartbeat_sent, setup_logging, worker_process_shutdown
 from kombu.serialization import prepare_accept_content
@@ -118,7 +120,9 @@ redis.Transport.Channel = Channel
 
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
-    """Keep Celery from setting up its own."""
+    """Keep Celery from setting up its own, and have it log what it would print, when it stops or a process dies."""
+    program.safe_say = lambda message, *_: logger.info(message)  # type: ignore[attr-defined]
+    get_logger().propagate = True
 
 
 @celeryd_init.connect
