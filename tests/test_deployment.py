@@ -3,8 +3,11 @@
 import http.client
 import itertools
 import json
+import os
 import shutil
+import signal
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -286,6 +289,27 @@ class TestCompose:
         for service, count in (("web", 2), ("worker", 1)):
             named = ("ps", "--all", "--filter", f"name=flask-service-{service}")
             assert production.versions(*named) == ["2"] * count
+
+    def test_one_version_is_deployed_at_a_time_and_one_that_is_killed_stops_no_other(
+        self, production: Production
+    ) -> None:
+        deploy = ("make", "deploy", "VERSION=1")
+        folder, environment = production.project.path, {**os.environ, "DOCKER_HOST": production.host}
+        started = {"cwd": folder, "env": environment, "start_new_session": True}
+        with subprocess.Popen(deploy, **started) as first:  # type: ignore[call-overload]
+            time.sleep(4)
+            for asked in (("deploy", "VERSION=2"), ("rollback",), ("restore", "FILE=Makefile")):
+                said = production.make(*asked, check=False).splitlines()
+                assert len(said) == 3  # with the command, and make's own last word
+                assert "is under way here; try again" in said[1]
+            assert first.wait() == 0
+        assert production.versions("ps", "--filter", "name=flask-service-w") == ["1"] * 3
+        assert production.project.read(".releases").splitlines()[-1] == "1"
+        with subprocess.Popen(deploy, **started) as killed:  # type: ignore[call-overload]
+            time.sleep(4)
+            os.killpg(killed.pid, signal.SIGKILL)
+        production.make("deploy", "VERSION=2")
+        assert production.versions("ps", "--all", "--filter", "name=flask-service-w") == ["2"] * 3
 
     def test_a_backup_is_restored_whole_or_not_at_all(self, production: Production) -> None:
         _, note = production.ask("/api/notes", {"text": "kept"})

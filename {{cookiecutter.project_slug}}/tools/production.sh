@@ -90,6 +90,14 @@ deploy() {
     if docker info --format json | grep -q '"ControlAvailable":true'; then deploy_to_swarm; else deploy_here; fi
 }
 
+# The system takes the lock back when this has ended, however it did.
+case $action in
+    deploy | rollback | restore)
+        exec 9<.
+        flock --nonblock 9 || stop "a deployment or a restore is under way here; try again when it has ended"
+        ;;
+esac
+
 case $action in
     deploy)
         deploy "$2"
