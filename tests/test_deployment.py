@@ -249,6 +249,22 @@ def build(folder: Path, tag: str, dockerfile: str) -> None:
 
 
 @pytest.mark.docker
+@pytest.mark.parametrize("database", ["postgresql", "sqlite"])
+def test_where_nothing_runs_there_is_nothing_to_go_back_to_and_nothing_to_back_up(bake: Bake, database: str) -> None:
+    project = bake(deployment="compose", database=database, project_slug=f"nothing-{os.getpid()}")
+    (project.path / "file").write_text("a backup", encoding="utf-8")
+    for command, why in {
+        ("rollback",): "no version was deployed here before",
+        ("backup",): "no container of",
+        ("restore", "FILE=file"): "no container of",
+    }.items():
+        said = project.run("make", *command, check=False).stdout.splitlines()
+        assert len(said) == 3, said  # with the command, and make's own last word
+        assert why in said[1]
+    assert not (project.path / "backups").exists()
+
+
+@pytest.mark.docker
 @pytest.mark.slow
 class TestCompose:
     def test_versions_come_and_go_without_a_lost_request(self, production: Production) -> None:

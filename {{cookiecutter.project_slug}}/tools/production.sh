@@ -104,8 +104,9 @@ case $action in
         [ "$(tail -n 1 .releases 2>/dev/null)" = "$2" ] || echo "$2" >>.releases
         ;;
     rollback)
-        [ "$(grep -c . .releases 2>/dev/null)" -ge 2 ] || stop "no version was deployed here before; name one: make deploy VERSION=..."
-        deploy "$(tail -n 2 .releases | head -n 1)"
+        before=$(sed -n 'x;$p' .releases 2>/dev/null) || true
+        [ "$before" ] || stop "no version was deployed here before; name one: make deploy VERSION=..."
+        deploy "$before"
         sed '$d' .releases >.releases.new
         mv .releases.new .releases
         ;;
@@ -129,12 +130,12 @@ case $action in
         ;;
 {%- if cookiecutter.database == "sqlite" %}
     backup)
+        web=$(container web)
         mkdir -p backups
         file=backups/$(date -u +%Y%m%dT%H%M%SZ).db
-        web=$(container web)
+        trap 'rm -f "$file.part"; docker exec "$web" rm -f /data/backup.db' EXIT
         docker exec "$web" python -c "import sqlite3; sqlite3.connect('/data/service.db').execute(\"VACUUM INTO '/data/backup.db'\")"
         docker cp --quiet "$web:/data/backup.db" "$file.part"
-        docker exec "$web" rm /data/backup.db
         mv "$file.part" "$file"
         echo "$file"
         ;;
@@ -153,9 +154,11 @@ EOF
         ;;
 {%- elif cookiecutter.database == "postgresql" %}
     backup)
+        database=$(container database)
         mkdir -p backups
         file=backups/$(date -u +%Y%m%dT%H%M%SZ).dump
-        docker exec "$(container database)" pg_dump --username postgres --format custom service >"$file.part"
+        trap 'rm -f "$file.part"' EXIT
+        docker exec "$database" pg_dump --username postgres --format custom service >"$file.part"
         mv "$file.part" "$file"
         echo "$file"
         ;;
@@ -164,6 +167,7 @@ EOF
         [ -s "$2" ] || stop "there is no backup ${2:-}; name one: make restore FILE=backups/..."
         sql() { docker exec --interactive "$database" psql --username postgres --quiet --set ON_ERROR_STOP=1 "$@" >/dev/null; }
         database=$(container database)
+        web=$(container web)
         sql --command "DROP DATABASE IF EXISTS restored" --command "CREATE DATABASE restored"
         docker exec --interactive "$database" pg_restore --username postgres --exit-on-error --dbname restored <"$2" ||
             stop "nothing was restored: $2 is no whole backup"
@@ -176,7 +180,7 @@ ALTER DATABASE service RENAME TO before_restore;
 ALTER DATABASE restored RENAME TO service;
 COMMIT;
 EOF
-        docker exec "$(container web)" flask --app {{ cookiecutter.package_name }} migrate
+        docker exec "$web" flask --app {{ cookiecutter.package_name }} migrate
         ;;
 {%- endif %}
 esac
