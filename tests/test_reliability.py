@@ -81,14 +81,14 @@ def seconds(address: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("server", "answers", "path", "body"),
+    ("server", "answers", "pause", "path", "body"),
     [
-        ("database", {"database": "postgresql"}, "/api/notes", None),
-        ("redis", {"background_jobs": "celery"}, "/api/postcards", {"name": "Ana", "place": "Lyon"}),
+        ("database", {"database": "postgresql"}, 0.1, "/api/notes", None),
+        ("redis", {"background_jobs": "celery"}, 0.02, "/api/postcards", {"name": "Ana", "place": "Lyon"}),
     ],
 )
 def test_a_server_that_hangs_holds_up_only_what_needs_it(
-    bake: Bake, server: str, answers: dict[str, str], path: str, body: dict[str, str] | None
+    bake: Bake, server: str, answers: dict[str, str], pause: float, path: str, body: dict[str, str] | None
 ) -> None:
     with built(bake(python_version=PYTHON, **answers)) as tag, servers(**answers) as (options, started):
         if server == "database":
@@ -96,7 +96,7 @@ def test_a_server_that_hangs_holds_up_only_what_needs_it(
         with running(tag, *SMALL, *options) as (container, address):
             docker("pause", started[server])
             try:
-                with load(f"{address}{path}", 0.1, body) as seen:
+                with load(f"{address}{path}", pause, body) as seen:
                     time.sleep(3)
                     paths = ["/livez", "/api/greetings/en"] * 50
                     assert sorted(seconds(address + path) for path in paths)[-2] < QUICK

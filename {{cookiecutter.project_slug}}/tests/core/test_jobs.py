@@ -1,10 +1,12 @@
 import pytest
-from celery import shared_task
+import redis
+from celery import Celery, shared_task
 from celery.app.task import Context
 from flask import Flask
 from flask.testing import FlaskClient
 
 from {{ cookiecutter.package_name }}.about import SLUG
+from {{ cookiecutter.package_name }}.core import jobs
 from {{ cookiecutter.package_name }}.core.jobs import store
 
 
@@ -23,6 +25,30 @@ def app(app: Flask) -> Flask:
         return "ordered"
 
     return app
+
+
+def test_while_redis_hangs_some_wait_and_the_others_do_not(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate: jobs.Gate = app.extensions["redis"].gate
+    gate.threads = 2
+    tried = []
+
+    def be_asked_by_others_too(*_: object, **__: object) -> None:
+        tried.append(1)
+        assert app.test_client().post("/order").status_code == 503
+        raise redis.TimeoutError
+
+    monkeypatch.setattr(jobs, "SLOW", -1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Celery, "send_task", be_asked_by_others_too)
+        patched.setattr(redis.Redis, "execute_command", be_asked_by_others_too)
+        for tries in (2, 3, 4):  # two until it is known to hang, and then one
+            assert app.test_client().post("/order").status_code == 503
+            assert len(tried) == tries
+        assert app.test_client().get("/readyz").status_code == 503
+        assert len(tried) == 5
+        patched.setattr(Celery, "send_task", lambda *_, **__: None)
+        assert app.test_client().post("/order").status_code == 200
+        assert not gate.hangs
 
 
 @pytest.mark.usefixtures("redis_server")

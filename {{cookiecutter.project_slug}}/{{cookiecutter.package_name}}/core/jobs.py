@@ -6,6 +6,9 @@ run twice. One that a server has failed is retried.
 
 import logging
 import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import redis
@@ -44,7 +47,57 @@ LONGEST_PAUSE = 30
 DEATHS = 5
 """How often a job whose process has died is run again: it may be what kills them, and others die with it."""
 
+SLOW = 0.1
+"""Seconds within which Redis answers when it is well."""
+
 logger = logging.getLogger(__name__)
+
+
+class Gate:
+    """Lets only some threads wait while Redis hangs, and one alone once it has let one down."""
+
+    def __init__(self, threads: int) -> None:
+        """Say how many may wait."""
+        self.threads, self.hangs = threads, False
+        self.waiting: list[float] = []
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask Redis meanwhile. Raises TimeoutError of Redis at once while enough others wait."""
+        now = time.monotonic()
+        if self.waiting and (self.hangs or (len(self.waiting) >= self.threads and now - self.waiting[0] > SLOW)):
+            raise redis.TimeoutError("Redis does not answer others either")
+        self.waiting.append(now)
+        try:
+            yield
+            self.hangs = False
+        except REDIS_FAILURES:
+            self.hangs = time.monotonic() - now > SLOW
+            raise
+        finally:
+            self.waiting.remove(now)
+
+
+class Store(redis.Redis):
+    """What is kept in Redis beside the jobs."""
+
+    gate: Gate
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Ask for something."""
+        with self.gate.asking():
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+class Orders(Celery):
+    """Celery as the application orders jobs."""
+
+    gate: Gate
+
+    def send_task(self, *args: Any, **options: Any) -> Any:
+        """Order a job."""
+        with self.gate.asking():
+            return super().send_task(*args, **options)
 
 
 def init_app(app: Flask) -> None:
@@ -52,9 +105,10 @@ def init_app(app: Flask) -> None:
     settings: Settings = app.config["SETTINGS"]
     url = settings.redis_url.get_secret_value()
     app.extensions["celery"] = make_celery(app, settings)
-    app.extensions["redis"] = redis.Redis.from_url(
+    app.extensions["redis"] = Store.from_url(
         url, decode_responses=True, socket_timeout=settings.redis_timeout, socket_connect_timeout=settings.redis_timeout
     )
+    app.extensions["celery"].gate = app.extensions["redis"].gate = Gate(settings.web_threads // 2)
     for error in REDIS_FAILURES:
         app.register_error_handler(error, unavailable)
     add_check(app, "redis", ping)
@@ -118,7 +172,7 @@ def make_celery(app: Flask, settings: Settings) -> Celery:
                 reason = error.args[0]
                 raise Reject(reason, requeue=isinstance(reason, FAILURES)) from None
 
-    celery: Celery = Celery(app.import_name, task_cls=Job)
+    celery = Orders(app.import_name, task_cls=Job)
     url = settings.redis_url.get_secret_value()
     celery.conf.update(
         broker_url=url,
