@@ -27,9 +27,9 @@ container() {
 # Wait until new containers are healthy, for two minutes at most. One that has ended once will do so again.
 ready() {
     for _ in $(seq 120); do
-        case $(docker inspect --format '{% raw %}{{.RestartCount}} {{.State.Health.Status}}{% endraw %}' "$@" | sort -u) in
-            "0 healthy") return ;;
-            *[1-9]* | *unhealthy*) break ;;
+        case $(docker inspect "$@" | grep -oE '"(RestartCount": [1-9]|Status": "(starting|healthy|unhealthy|exited))' | sort -u) in
+            '"Status": "healthy') return ;;
+            *RestartCount* | *unhealthy* | *exited*) break ;;
         esac
         sleep 1
     done

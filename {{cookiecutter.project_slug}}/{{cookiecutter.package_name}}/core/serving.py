@@ -335,7 +335,7 @@ class Front:
         raise Refused(HTTPStatus.BAD_REQUEST, "The request was given up.")  # nobody is there to read it
 
     def make_room(self, patience: asyncio.Timeout, size: int) -> None:
-        """Note that more of a body has come, and refuse those that are the slowest when all together are too much."""
+        """Count that more of a body has come, and refuse those that are the slowest when all together are too much."""
         if patience.when() == 0:  # it is one of them: `wait_for` of Python 3.11 may have kept that from it
             raise TimeoutError
         self.receiving[patience] = self.receiving.get(patience, 0) + size
