@@ -65,8 +65,7 @@ def test_the_counts_of_a_former_start_are_forgotten(folder: Path) -> None:
 
 def test_processes_that_end_leave_their_counts_and_no_files(folder: Path) -> None:
     code = f"from {metrics.__name__} import *; take_room(); count('GET', '/a', 200, 1.0)"
-    for _ in range(2):
-        process = subprocess.Popen([sys.executable, "-c", code])
+    for process in [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]:
         assert process.wait() == 0
         metrics.keep(process.pid)
     assert [path.name for path in folder.iterdir()] == ["histogram_0.db"]

@@ -134,8 +134,8 @@ def test_a_request_that_is_cut_when_the_service_stops_is_logged(tmp_path: Path) 
 
 
 def test_a_service_that_is_told_to_stop_says_so_before_it_stops(tmp_path: Path) -> None:
-    with serving(tmp_path, DRAIN_SECONDS="2") as service, ThreadPoolExecutor(1) as clients:
-        last = clients.submit(service.ask, "/sleep/3.5")  # for longer than it drains
+    with serving(tmp_path) as service, ThreadPoolExecutor(1) as clients:
+        last = clients.submit(service.ask, "/sleep/2.0")  # for longer than it drains
         time.sleep(0.3)
         service.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
