@@ -72,6 +72,18 @@ def test_the_walk_to_the_first_resource(bake: Bake, shared: Path) -> None:
     assert "/api/things/{thing_id}" in project.read("openapi.json")
 
 
+def test_the_walk_says_how_much_is_read_and_written(bake: Bake) -> None:
+    project = bake(database="sqlite", background_jobs="celery", project_slug="orders", package_name="orders")
+    places = project.read("README.md").partition("## Where things go\n")[2].partition("\n## ")[0]
+    callers = project.read("docs/api.md").partition("## Who may call\n")[2].partition("\n## ")[0]
+    walk = WALK.read_text(encoding="utf-8")
+    read = [places, callers, project.read("orders/resources/notes.py")]
+    written = [blocks(project.read("docs/api.md"), "python")[0], *blocks(walk, "python")]
+    counts = [*(len(text.splitlines()) for text in read), sum(len(text.splitlines()) for text in written)]
+    assert [int(number) for number in re.findall(r"(\d+) lines", walk)] == counts
+    assert f"{len(written)} files" in walk
+
+
 def ask(project: Project, statement: str) -> list[tuple[str, ...]]:
     """Return what the database of development answers."""
     with closing(sqlite3.connect(project.path / "development.db")) as database, database:
