@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -91,6 +92,31 @@ def test_pods_are_of_the_restricted_standard_and_write_to_their_volumes_alone(ba
             assert {"cpu", "memory"} == container["resources"]["limits"].keys()
             mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
             assert (mounts["tmp"], mounts["shm"]) == ("/tmp", "/dev/shm")
+
+
+@pytest.mark.parametrize("jobs", ["none", "celery"])
+def test_replicas_come_with_the_load_and_leave_connections_to_the_database(bake: Bake, jobs: str) -> None:
+    project = bake(deployment="kubernetes", database="postgresql", background_jobs=jobs)
+    found = {
+        (made["kind"], made["metadata"]["name"]): made["spec"]
+        for made in manifests(project, "production")
+        if "spec" in made
+    }
+    scaling, web = found["HorizontalPodAutoscaler", "web"], found["Deployment", "web"]
+    settings = project.read("flask_service/core/settings.py")
+
+    def default(setting: str) -> int:
+        (value,) = re.findall(rf"{setting}: int = Field\(default=(\d+)", settings)
+        return int(value)
+
+    each = default("web_concurrency") * default("database_pool_size")
+    replicas = scaling["maxReplicas"] + web["strategy"]["rollingUpdate"]["maxSurge"]
+    others = 2 + (2 * default("job_concurrency") if jobs == "celery" else 0)  # a migration, workers old and new
+    assert replicas * each + others <= 100 - 3  # three are the superuser's
+    resources = web["template"]["spec"]["containers"][0]["resources"]
+    share = scaling["metrics"][0]["resource"]["target"]["averageUtilization"] / 100
+    assert resources["limits"]["cpu"] == "1"
+    assert 300 <= share * int(resources["requests"]["cpu"].removesuffix("m")) <= 700
 
 
 # Compose and a swarm
