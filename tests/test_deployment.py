@@ -119,6 +119,20 @@ def test_replicas_come_with_the_load_and_leave_connections_to_the_database(bake:
     assert 300 <= share * int(resources["requests"]["cpu"].removesuffix("m")) <= 700
 
 
+def test_in_kubernetes_a_version_whose_worker_does_not_start_is_rolled_back(bake: Bake, tmp_path: Path) -> None:
+    project = bake(deployment="kubernetes", background_jobs="celery")
+    (worker,) = [made for made in manifests(project, "production") if made["metadata"]["name"] == "worker"]
+    probes = worker["spec"]["template"]["spec"]["containers"][0]
+    assert probes["readinessProbe"]["exec"] == probes["livenessProbe"]["exec"]  # else it is ready while it falls over
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\necho "$*" >>said\ncase $* in *"status deployment/worker"*) exit 1 ;; esac\n')
+    kubectl.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    assert project.run("make", "deploy", "VERSION=2", check=False, PATH=path).returncode != 0
+    undone = [line.split()[-1] for line in project.read("said").splitlines() if "rollout undo" in line]
+    assert undone == ["deployment/web", "deployment/worker"]
+
+
 # Compose and a swarm
 
 # What stands for the image of Caddy where it cannot be pulled: the same program, from PyPI, with what that image sets.
