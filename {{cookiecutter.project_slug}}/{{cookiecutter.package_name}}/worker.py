@@ -122,7 +122,9 @@ redis.Transport.Channel = Channel
 def keep_our_logging(**_: Any) -> None:
     """Keep Celery from setting up its own, and have it log what it would print, when it stops or a process dies."""
     program.safe_say = lambda message, *_: logger.info(message)  # type: ignore[attr-defined]
-    get_logger().propagate = True
+    pool = get_logger()
+    pool.propagate = True
+    pool.setLevel(logging.WARNING)
 
 
 @celeryd_init.connect
