@@ -330,6 +330,7 @@ class TestCompose:
         assert production.make("deploy", "VERSION=1")
         assert production.versions("ps", "--filter", "name=flask-service-worker") == ["1"]
 
+    @pytest.mark.thorough
     def test_containers_that_do_not_start_or_have_stopped_keep_no_better_version_out(
         self, production: Production
     ) -> None:

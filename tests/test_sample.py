@@ -26,7 +26,10 @@ def passes_its_checks(project: Project, shared: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("database", "background_jobs"), [("none", "none"), ("postgresql", "celery")])
+@pytest.mark.parametrize(
+    ("database", "background_jobs"),
+    [pytest.param("none", "none", marks=pytest.mark.thorough), ("postgresql", "celery")],
+)
 def test_a_service_without_its_sample_is_whole(bake: Bake, shared: Path, database: str, background_jobs: str) -> None:
     case = {
         "python_version": PYTHON,
