@@ -633,19 +633,31 @@ def gitlab_commands(
 def steps_that_ran(log: str) -> set[str]:
     """Return the RUN steps of plain build logs that were not taken from a cache, like "packages 1/1".
 
-    A step whose layers are fetched from a registry shows them instead of CACHED, or both. One that several targets have
-    may be shown for each, and say so once. Tests and scan are no steps of the image.
+    A step whose layers are fetched from a registry shows them instead of CACHED, or both. Tests and scan are no
+    steps of the image.
     """
     steps, ran = set(), set()
     for one in re.split("(?m)^#0 ", log):
         labels = dict(re.findall(r"^#(\d+) \[(?:\w+ )?(\S+ \d+/\d+)\] RUN", one, re.MULTILINE))
         cached = re.findall(r"^#(\d+) (?:CACHED|sha256:)", one, re.MULTILINE)
         steps |= {*labels.values()}
-        known = {labels[number] for number in cached if number in labels}
-        spoke = {label for number, label in labels.items() if re.search(rf"(?m)^#{number} \d+\.\d+ ", one)}
-        ran |= {label for number, label in labels.items() if number not in cached and label not in known - spoke}
+        ran |= {label for number, label in labels.items() if number not in cached}
     assert {"baseline 1/1", "packages 1/1"} <= steps, log
     return {label for label in ran if not label.startswith(("test ", "scan "))}
+
+
+def installed(log: str) -> set[tuple[str, str]]:
+    """Return the packages that steps of plain build logs have installed, with the step.
+
+    What ran is not taken as a proof: BuildKit shows a step that several targets have for each, and may say of one alone
+    that it is cached.
+    """
+    found = set()
+    for one in re.split("(?m)^#0 ", log):
+        labels = dict(re.findall(r"^#(\d+) \[(?:\w+ )?(\S+ \d+/\d+)\] RUN", one, re.MULTILINE))
+        packages = re.findall(r"^#(\d+) [\d.]+  \+ (\S+)==", one, re.MULTILINE)
+        found |= {(labels[number], package) for number, package in packages if number in labels}
+    return found
 
 
 def change_code(project: Project) -> None:
@@ -677,12 +689,10 @@ class TestOnAnEmptyEngine:
         with (branch.path / "requirements" / "prod.txt").open("a", encoding="utf-8") as lock:
             lock.write(pin)
         log = main.build(branch, change=2)
-        # No cache keeps uv, which ends up in no image. The packages of the tests lie on top of all others.
-        assert steps_that_ran(log) - {"tools 1/2"} == {"packages 1/1", "dev 1/2"}
-        steps = "|".join(re.findall(r"^#(\d+) \[(?:\w+ )?packages 1/1\] RUN", log, re.MULTILINE))
-        assert re.findall(rf"^#(?:{steps}) [\d.]+  \+ (\S+)==", log, re.MULTILINE) == [name]
+        assert steps_that_ran(log) >= {"packages 1/1", "dev 1/2"}
+        assert {package for step, package in installed(log) if not step.startswith("dev ")} == {name}
         change_code(branch)
-        assert steps_that_ran(main.build(branch, change=2, **UNREACHABLE)) == set()
+        assert installed(main.build(branch, change=2, **UNREACHABLE)) == set()
 
     @only_github
     def test_a_fork_that_may_not_write_reads_all_the_same(self, main: Published, tmp_path: Path) -> None:
